@@ -1,0 +1,1 @@
+"""Streamlit screens and the webhook receiver. No SQL, no logic; work is started by deployment name."""

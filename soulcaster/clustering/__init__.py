@@ -1,0 +1,1 @@
+"""Grouping: arrays in, arrays out; knows no store."""

@@ -1,0 +1,171 @@
+"""The one door to DuckDB: lock, open, one short transaction, close. Never held across a model call or clustering.
+
+DuckDB lets one process write or several read, and refuses at once instead of waiting. So every access takes a `flock`
+on `<db>.lock` first (shared to read, exclusive to write); whoever ignores the lock (a notebook, the DuckDB shell) is
+waited for with a jittered retry. Source: measurements in docs/decisions.md, "Many processes, one DuckDB".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from soulcaster.errors import PermanentError, TransientError
+
+T = TypeVar("T")
+_LOCK_POLL_SECONDS = 0.004
+_LOCK_EXPECTATION = "expected the lock within {timeout:g} s; try again, or raise SOULCASTER_LOCK_TIMEOUT_SECONDS"
+
+
+def read(path: Path, fn: Callable[[duckdb.DuckDBPyConnection], T], *, timeout_seconds: float = 30.0) -> T:
+    """Result of `fn` on a read-only connection; others may read at the same time, nobody writes.
+
+    Raises:
+        PermanentError: there is no store at `path`, or it is not a DuckDB file.
+        TransientError: somebody held the store for longer than `timeout_seconds`.
+    """
+    if not path.exists():
+        raise PermanentError(f"Opening the store {str(path)!r} found no file; run `soulcaster migrate` to make it.")
+    deadline = time.monotonic() + timeout_seconds
+    with _locked(path, fcntl.LOCK_SH, deadline, timeout_seconds), _connection(path, deadline, read_only=True) as con:
+        return fn(con)
+
+
+def write(path: Path, fn: Callable[[duckdb.DuckDBPyConnection], T], *, timeout_seconds: float = 30.0) -> T:
+    """Result of `fn` inside one transaction: committed when `fn` returns, rolled back when it raises.
+
+    Raises:
+        PermanentError: `path` is not a DuckDB file or its folder cannot be written.
+        TransientError: somebody held the store for longer than `timeout_seconds`.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    with _locked(path, fcntl.LOCK_EX, deadline, timeout_seconds), _connection(path, deadline, read_only=False) as con:
+        con.execute("BEGIN")
+        try:
+            result = fn(con)
+        except BaseException:
+            con.execute("ROLLBACK")
+            raise
+        con.execute("COMMIT")
+        return result
+
+
+def migrate(path: Path, *, timeout_seconds: float = 30.0) -> list[str]:
+    """Names of the migrations that were applied now, in order; empty when the schema was current.
+
+    Each migration is one SQL file and one transaction, recorded in the same transaction.
+    """
+    files = sorted(
+        (entry for entry in resources.files("soulcaster.db.migrations").iterdir() if entry.name.endswith(".sql")),
+        key=lambda entry: entry.name,
+    )
+    if path.exists() and not _missing(files, read(path, _applied, timeout_seconds=timeout_seconds)):
+        return []
+
+    applied = []
+    for file in files:
+
+        def apply(con: duckdb.DuckDBPyConnection, name: str = file.name, sql: str = file.read_text()) -> bool:
+            if name in _applied(con):
+                return False
+            con.execute(sql)
+            con.execute("INSERT INTO schema_migrations VALUES (?, now())", [name])
+            return True
+
+        if write(path, apply, timeout_seconds=timeout_seconds):
+            applied.append(file.name)
+    return applied
+
+
+def _missing(files: list[Traversable], applied: set[str]) -> bool:
+    return any(file.name not in applied for file in files)
+
+
+def _applied(con: duckdb.DuckDBPyConnection) -> set[str]:
+    found = con.execute(
+        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_migrations'"
+    ).fetchall()
+    if not found[0][0]:
+        return set()
+    return {name for (name,) in con.execute("SELECT name FROM schema_migrations").fetchall()}
+
+
+@contextmanager
+def _locked(path: Path, kind: int, deadline: float, timeout_seconds: float) -> Iterator[None]:
+    """Hold the store's lock. The turnstile in front lets a waiting writer in before readers that came later."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        gate = os.open(f"{path}.gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise PermanentError(f"Locking the store {str(path)!r} failed: {error.strerror}; check the folder.") from error
+    try:
+        _flock(gate, fcntl.LOCK_EX, path, deadline, timeout_seconds)
+        _flock(lock, kind, path, deadline, timeout_seconds)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
+    finally:
+        os.close(gate)
+        os.close(lock)
+
+
+def _flock(descriptor: int, kind: int, path: Path, deadline: float, timeout_seconds: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                hint = _LOCK_EXPECTATION.format(timeout=timeout_seconds)
+                raise TransientError(
+                    f"The store {str(path)!r} is busy with another Soulcaster process: {hint}."
+                ) from None
+            time.sleep(_LOCK_POLL_SECONDS * (1 + random.random()))  # noqa: S311  jitter, not a secret
+
+
+@contextmanager
+def _connection(path: Path, deadline: float, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    con = _open(path, deadline, read_only=read_only)
+    try:
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+
+
+def _open(path: Path, deadline: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open, waiting for processes that do not know our lock; their process id goes into the error."""
+    delay = 0.02
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except duckdb.IOException as error:
+            held = re.search(r"PID (\d+)", str(error))
+            if held is None and "lock" not in str(error).lower():
+                raise PermanentError(
+                    f"Opening the store {str(path)!r} failed: expected a DuckDB 1.5 file, got one that DuckDB refuses; "
+                    "restore a backup or point SOULCASTER_HOME elsewhere."
+                ) from error
+            if time.monotonic() >= deadline:
+                holder = f"process {held[1]}" if held else "another process"
+                raise TransientError(
+                    f"The store {str(path)!r} is held open by {holder}, which does not use Soulcaster's lock; "
+                    "close it (a DuckDB shell or a notebook?) and try again."
+                ) from error
+        except duckdb.Error as error:
+            raise PermanentError(
+                f"Opening the store {str(path)!r} failed: {str(error).splitlines()[0]}; check SOULCASTER_HOME."
+            ) from error
+        time.sleep(delay * (0.5 + random.random()))  # noqa: S311  jitter, not a secret
+        delay = min(delay * 2, 0.5)

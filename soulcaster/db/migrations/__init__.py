@@ -1,0 +1,1 @@
+"""Ordered SQL files, one transaction each, forward only."""

@@ -1,0 +1,132 @@
+"""The nouns of the house as pydantic models: one piece of feedback, what became of a row, and the reports of steps.
+
+Owns names and bounds; holds no logic that needs another library, opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Source = Literal["manual", "reddit", "sentry", "github"]
+SOURCES: tuple[Source, ...] = ("manual", "reddit", "sentry", "github")
+
+Trust = Literal["anonymous", "member", "verified", "maintainer"]
+"""Who stands behind a text, lowest first; the weakest evidence caps how far automation may go alone."""
+
+ItemState = Literal["open", "closed", "removed", "deleted"]
+"""`removed` by a moderator, `deleted` by its author: both stay as counted items, possibly without text."""
+
+DEFAULT_PROJECT = "default"
+
+
+class FeedbackItem(BaseModel):
+    """One piece of feedback as its source tells it, before hygiene. Identity: (project, source, external_id)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Source
+    external_id: str = Field(min_length=1, max_length=512, description="The source's own id.")
+    title: str = ""
+    body: str = ""
+    url: str | None = None
+    author: str | None = None
+    channel: str | None = Field(None, description="Where in the source: subreddit, owner/repo, Sentry project.")
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = Field(None, description="Version of the row: an older one never overwrites.")
+    trust: Trust = "anonymous"
+    state: ItemState = "open"
+    state_reason: str | None = None
+    source_group: str | None = Field(None, description="The source's own grouping, e.g. the Sentry issue id.")
+    duplicate_of: str | None = Field(None, description="external_id this item was declared a duplicate of.")
+    exception_type: str | None = None
+    frames: list[str] = Field(default_factory=list, description="In-app frames 'module:function', innermost first.")
+    culprit: str | None = None
+    release: str | None = None
+    environment: str | None = None
+    level: str | None = None
+    labels: list[str] = Field(default_factory=list)
+    event_count: int = Field(1, ge=0, description="How often it happened, as far as the source counts.")
+    user_count: int | None = Field(None, ge=0)
+    payload: str | None = Field(None, description="Raw JSON as received, kept so that a mended parser can replay it.")
+
+
+class Ignored(BaseModel):
+    """A payload that is not feedback (a pull request, a ping), with the reason that is counted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+
+
+class Quarantined(BaseModel):
+    """A row we could not or would not take in; it waits with its reason until a person looks."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str = Field(description="Short slug that is counted, e.g. 'no-text'.")
+    detail: str = Field(description="One sentence: where, expected, got; or the quoted fragment.")
+    location: str = Field("", description="File and row, or delivery id.")
+    external_id: str | None = None
+    payload: str | None = Field(None, description="The row as received, capped, for release after a mended parser.")
+
+
+Outcome = FeedbackItem | Ignored | Quarantined
+"""What a parser says about each payload it is shown; parsers never raise on content."""
+
+
+class ImportReport(BaseModel):
+    """Counts of one import; their sum is the number of items seen (of files, for a file that yields none)."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    ignored: dict[str, int] = Field(default_factory=dict)
+    quarantined: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def seen(self) -> int:
+        """Number of items this report accounts for."""
+        rest = sum(self.ignored.values()) + sum(self.quarantined.values())
+        return self.new + self.changed + self.unchanged + rest
+
+    def __add__(self, other: ImportReport) -> ImportReport:
+        return ImportReport(
+            new=self.new + other.new,
+            changed=self.changed + other.changed,
+            unchanged=self.unchanged + other.unchanged,
+            ignored=dict(Counter(self.ignored) + Counter(other.ignored)),
+            quarantined=dict(Counter(self.quarantined) + Counter(other.quarantined)),
+        )
+
+
+class EmbedReport(BaseModel):
+    """What one embedding pass did."""
+
+    model_id: str
+    dim: int
+    n_texts: int = Field(description="Distinct texts in the project.")
+    n_embedded: int = Field(description="Texts embedded by this pass; the others already had a vector.")
+    seconds: float
+
+
+class ReclusterReport(BaseModel):
+    """What one re-clustering found. Field names are fixed: other people's scripts read them."""
+
+    run_id: str
+    n_items: int
+    n_clusters: int
+    n_themes: int
+    n_noise: int
+    published: bool
+    seconds: float
+
+
+class SummarizeReport(BaseModel):
+    """What one naming pass did."""
+
+    n_clusters: int
+    n_titled: int = Field(description="Clusters whose title was written by this pass; the others had not changed.")
+    method: str = Field(description="'extractive', or the model id.")

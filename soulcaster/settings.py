@@ -1,0 +1,69 @@
+"""Every setting of the product, from `SOULCASTER_*` variables and `.env`. Loaded at the edges only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from soulcaster.errors import PermanentError
+
+EmbedderName = Literal["auto", "minilm", "static", "gemini"]
+
+
+class Settings(BaseSettings):
+    """Fields are the table of settings in the README; a test keeps the two equal."""
+
+    model_config = SettingsConfigDict(env_prefix="SOULCASTER_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path("data"), description="Folder that holds all state.")
+    project: str = Field("default", min_length=1, max_length=64, description="Project used when none is named.")
+    embedder: EmbedderName = Field(
+        "auto", description="auto = gemini when a key is set, else minilm; static for very large backfills."
+    )
+    gemini_api_key: SecretStr | None = Field(None, description="Key for Gemini embeddings and summaries.")
+    gemini_base_url: str | None = Field(None, description="Other address of the Gemini API (proxy, stand-in).")
+    gemini_embedding_model: str = Field("gemini-embedding-001", description="Gemini embedding model.")
+    gemini_requests_per_minute: int = Field(90, ge=1, le=10_000, description="Ceiling for calls to Gemini.")
+    lock_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for the store's lock.")
+    max_body_chars: int = Field(20_000, ge=500, le=1_000_000, description="Longer bodies are cut, and noted.")
+    min_cluster_size: int = Field(2, ge=2, le=1000, description="Fewest distinct texts that make a cluster.")
+    host: str = Field("127.0.0.1", description="Address that app, receiver and Prefect server listen on.")
+    app_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit app.")
+    receiver_port: int = Field(8787, ge=1, le=65535, description="Port of the webhook receiver.")
+    prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server and its UI.")
+    receiver_token: SecretStr | None = Field(None, description="Token that posts to /ingest/manual must carry.")
+    sentry_client_secret: SecretStr | None = Field(None, description="Signs Sentry webhook bodies.")
+    github_webhook_secret: SecretStr | None = Field(None, description="Signs GitHub webhook bodies.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own logs.")
+
+    @property
+    def duckdb_path(self) -> Path:
+        """The store's file; its lock lies beside it as `<name>.lock`."""
+        return self.home / "soulcaster.duckdb"
+
+    @property
+    def lancedb_path(self) -> Path:
+        """Folder of the vector index; may be deleted, `soulcaster reindex` rebuilds it."""
+        return self.home / "lancedb"
+
+    @property
+    def inbox_path(self) -> Path:
+        """Folder of received, not yet drained webhook bodies."""
+        return self.home / "inbox"
+
+
+def load_settings() -> Settings:
+    """Settings from the environment and `.env`.
+
+    Raises:
+        PermanentError: a variable has a value it cannot have; names the variable, never the value of a secret.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "SOULCASTER_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise PermanentError(f"Setting {name} was refused: {first['msg']}; see the table of settings.") from None

@@ -1,0 +1,1 @@
+"""Payloads of each source to items: pure parsers, and readers of files and inbox."""

@@ -1,0 +1,34 @@
+"""Fixtures every test may use: the recorded data beside the project, a settings object over a fresh folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from soulcaster.db import migrate
+from soulcaster.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data_dir() -> Path:
+    """Folder of the recorded data beside the project; the test is skipped where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared/data with recorded data is absent")
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings over an empty home with a migrated store; nothing of the machine's environment leaks in."""
+    for name in list(os.environ):
+        if name.startswith("SOULCASTER_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SOULCASTER_HOME", str(tmp_path / "home"))
+    made = Settings(_env_file=None)
+    migrate(made.duckdb_path)
+    return made
