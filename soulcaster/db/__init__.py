@@ -1,5 +1,5 @@
 """The store: DuckDB behind one lock. SQL lives in this package only, one file a subject."""
 
-from soulcaster.db.connection import migrate, read, write
+from soulcaster.db.connection import count_contents, migrate, read, write
 
-__all__ = ["migrate", "read", "write"]
+__all__ = ["count_contents", "migrate", "read", "write"]

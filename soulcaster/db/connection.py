@@ -61,6 +61,16 @@ def write(path: Path, fn: Callable[[duckdb.DuckDBPyConnection], T], *, timeout_s
         return result
 
 
+def count_contents(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[int, int]:
+    """Number of items and of lasting clusters in the project."""
+    row = con.execute(
+        "SELECT (SELECT count(*) FROM items WHERE project_id = $project),"
+        " (SELECT count(*) FROM clusters WHERE project_id = $project)",
+        {"project": project_id},
+    ).fetchall()[0]
+    return int(row[0]), int(row[1])
+
+
 def migrate(path: Path, *, timeout_seconds: float = 30.0) -> list[str]:
     """Names of the migrations that were applied now, in order; empty when the schema was current.
 

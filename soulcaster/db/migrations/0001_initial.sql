@@ -142,3 +142,11 @@ CREATE TABLE activity (                 -- append-only
     reason VARCHAR NOT NULL,
     detail VARCHAR NOT NULL             -- JSON
 );
+
+-- What people see: the run each project published last, and its memberships.
+CREATE VIEW published_runs AS
+    SELECT project_id, arg_max(run_id, published_at) AS run_id, max(published_at) AS published_at
+    FROM publications GROUP BY project_id;
+
+CREATE VIEW published_memberships AS
+    SELECT m.* FROM memberships m JOIN published_runs p ON m.run_id = p.run_id AND m.project_id = p.project_id;
