@@ -1,0 +1,90 @@
+"""Nearest neighbours of every vector and the candidate edges they make. Exact, in blocks, the same on every run.
+
+Good to about 50,000 vectors (the work grows with their square). Whatever finds neighbours beyond that, an approximate
+index for instance, hands its indices and similarities to `edges_from_neighbors`; nothing after it knows the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_BLOCK_BYTES = 64 * 2**20
+_SIMILARITY_DECIMALS = 6
+
+
+class Edges(NamedTuple):
+    """Undirected edges, each pair once with left < right."""
+
+    left: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.float64]
+    """Euclidean distance of the unit vectors, in [0, 2]: sqrt(2 - 2 * cosine similarity)."""
+
+
+def nearest_neighbors(
+    matrix: npt.NDArray[np.float32], k: int = 30, *, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Indices int64 and cosine similarities float32, both (n, min(k, n - 1)), of the nearest other rows.
+
+    Rows are ordered nearest first, ties by index. Similarities are rounded to 6 decimals: the last bits of a float32
+    product depend on the block it was computed in, and must not decide who belongs together.
+
+    Args:
+        matrix: float32 (n, d), L2-normalised rows.
+        k: neighbours a row. 30 gave the partition of dense HDBSCAN on every set tried (docs/decisions.md).
+        on_progress: called with (rows done, n).
+    """
+    n = len(matrix)
+    k = max(0, min(k, n - 1))
+    indices = np.empty((n, k), dtype=np.int64)
+    similarities = np.empty((n, k), dtype=np.float32)
+    if k == 0:
+        return indices, similarities
+    block = max(1, _BLOCK_BYTES // (4 * n))
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        products = matrix[start:stop] @ matrix.T
+        products[np.arange(stop - start), np.arange(start, stop)] = -np.inf
+        chosen = np.argpartition(products, n - k, axis=1)[:, n - k :]
+        values = np.round(np.take_along_axis(products, chosen, axis=1), _SIMILARITY_DECIMALS)
+        order = np.lexsort((chosen, -values), axis=1)
+        indices[start:stop] = np.take_along_axis(chosen, order, axis=1)
+        similarities[start:stop] = np.take_along_axis(values, order, axis=1)
+        if on_progress is not None:
+            on_progress(stop, n)
+    return indices, similarities
+
+
+def edges_from_neighbors(
+    indices: npt.NDArray[np.int64],
+    similarities: npt.NDArray[np.float32],
+    units: npt.NDArray[np.int64] | None = None,
+    *,
+    min_similarity: float = -1.0,
+) -> Edges:
+    """Every pair in which one side is a near neighbour of the other, once, with its smallest distance.
+
+    Args:
+        indices: int64 (n, k), -1 where a row has fewer neighbours.
+        similarities: float32 (n, k), cosine.
+        units: int64 (n,), which rows count as one point (texts that are known to belong together); None = each row.
+        min_similarity: pairs below it are left out.
+    """
+    n, k = indices.shape
+    units = np.arange(n) if units is None else units
+    found = (indices >= 0) & (similarities >= min_similarity)
+    near = units[np.repeat(np.arange(n), k).reshape(n, k)[found]]
+    far = units[indices[found]]
+    distance = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * similarities[found].astype(np.float64)))
+    left, right = np.minimum(near, far), np.maximum(near, far)
+    proper = left < right
+    left, right, distance = left[proper], right[proper], distance[proper]
+    order = np.lexsort((distance, right, left))
+    left, right, distance = left[order], right[order], distance[order]
+    first = np.ones(len(left), dtype=bool)
+    first[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
+    return Edges(left[first], right[first], distance[first])
