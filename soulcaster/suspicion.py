@@ -1,0 +1,230 @@
+"""Which texts wait for a person before anything reads them: suspected prompt injections and spam, with the fragment.
+
+Conservative on purpose: a bug report may talk about instructions, prompts and ignored rules. One *strong* pattern, or two
+different *weak* ones, hold a text back; everything else passes. Pure functions over one text; the caller pre-filters.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+_FRAGMENT_CHARS = 200
+_ENCODED_CHARS = 4_000
+
+HINTS = (
+    *("ignor", "disregard", "forget ", "overrid", "system prompt", "instruction", "directive", "exfiltrat", "printenv"),
+    *("do anything now", "jailbr", "an ai", "ai agent", "ai assistant", "language model", "coding agent", "llm"),
+    *("ignoriere", "ignora", "ignorez", "oublie", "vergiss", "игнорир", "忽略", "無視", "무시", "olvida", "esque"),
+    *("vtaber", "cerivbhf", "erongi", "suoiverp", "base64", ".env", "id_rsa", "secrets", "environment variables"),
+    *("viagra", "cialis", "casino", "followers", "payday", "escort", "backlink", "guaranteed", "forex", "giveaway"),
+    *("hacker", "whatsapp", "telegram", "helpline", "toll", "support number", "care number", "service number", "replica"),
+    *("earn $", "earn money", "recover your", "loan", "betting", "weight loss", "gift card", "spell caster", "t.me/"),
+)
+"""Any of these words (ASCII case ignored) makes a text worth a closer look; a text without passes at once."""
+
+ENCODED_HINT = r"[A-Za-z0-9+/]{48}|(?:[0-9a-fA-F]{2}[ :]){24}|[0-9a-fA-F]{48}|(?:%[0-9a-fA-F]{2}){5}|(?:&#x?[0-9a-fA-F]+;){4}|(?:\\u00[0-9a-fA-F]{2}){4}|(?:\b[A-Za-z][ ._*-]){6}|[\x{FF21}-\x{FF5A}\x{1D400}-\x{1D7FF}]{3}|[iI1!|][gG9][nN][o0][rR][eE3]"  # noqa: E501  one Rust regex
+"""Rust regex for texts that may hide words in another spelling: base64, hex, escapes, spaced or look-alike letters."""
+
+_VERB = r"(?:ignore|disregard|forget|override|bypass|discard|neglect|do\s+not\s+(?:follow|obey)|don'?t\s+(?:follow|obey)|stop\s+(?:following|obeying))"  # noqa: E501  one regex
+_ORDER = r"(?:instructions?|prompts?|directives?|directions|guidelines|guardrails|system\s+(?:message|prompt)s?|programming|training)"  # noqa: E501  one regex
+_BEFORE = r"(?:previous(?:ly\s+given)?|prior|above|preceding|earlier|foregoing|former|original|initial|existing|past)"
+_REPORTED = (
+    r"(?<!seems to )(?<!seem to )(?<!appears to )(?<!appear to )(?<!starts to )(?<!tends to )(?<!tend to )(?<!continues to )"
+    r"(?<!going to )(?<!used to )(?<!will )(?<!would )(?<!may )(?<!might )(?<!does )(?<!did )(?<!do )(?<!doesn't )"
+    r"(?<!it )(?<!they )(?<!didn't )(?<!don't )(?<!not )(?<!cause it to )(?<!causes it to )(?<!makes it )(?<!model to )"
+)
+"""A sentence that *reports* ignoring ("it seems to ignore ...") is no order."""
+
+_STRONG = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # orders to drop what came before
+        rf"{_REPORTED}\b{_VERB}\s+(?:\w+\s+){{0,4}}?{_BEFORE}\s+(?:\w+\s+){{0,3}}?{_ORDER}\b",
+        rf"{_REPORTED}\b{_VERB}\s+(?:\w+\s+){{0,3}}?{_ORDER}\s+(?:\w+\s+){{0,3}}?(?:above|before\s+this|so\s+far|you\s+(?:were|have\s+been|received|got))\b",  # noqa: E501  one regex
+        rf"{_REPORTED}\b(?:ignore|disregard|forget|override)\s+(?:all\s+(?:of\s+)?|any\s+of\s+)?your\s+(?:\w+\s+){{0,3}}?{_ORDER}\b",
+        rf"{_REPORTED}\b(?:ignore|disregard|forget)\s+all\s+(?:of\s+)?(?:the\s+|your\s+)?{_BEFORE}\s+(?:rules|commands|context|messages|text|constraints)\b",  # noqa: E501  one regex
+        r"\b(?:ignore|disregard|forget)\s+(?:everything|anything|all)\s+(?:that\s+)?(?:you\s+(?:were|have\s+been|'ve\s+been|know|learned)|i\s+(?:said|told\s+you)|was\s+said|(?:written|stated|said)\s+(?:above|before))",  # noqa: E501  one regex
+        r"\bforget\s+(?:all|everything|anything)\s+(?:above|before\s+(?:this|now))\b[^.?!]{0,40}?\b(?:you|now|instead|and)\b",
+        rf"\b(?:new|updated|real|actual|revised)\s+(?:system\s+)?(?:instructions?|prompt|directives?)\s*(?:for\s+(?:you|the\s+(?:ai|assistant|agent|model)))?\s*[:>]\s*(?:\w+\W+){{0,6}}?(?:you\s+(?:must|are|will|should)|{_VERB}|reveal|output|print|send|execute)",  # noqa: E501  one regex
+        # a new role
+        r"\byou\s+are\s+(?:now\s+|no\s+longer\s+)(?:\w+\s+){0,2}?(?:dan\b|jailbroken|unrestricted|unfiltered|uncensored|bound\s+by|restricted\s+by|evilgpt|an?\s+(?:evil|amoral)\s)",  # noqa: E501  one regex
+        r"\bfrom\s+now\s+on,?\s+(?:you|the\s+(?:ai|assistant|model))\s+(?:are|will|must|shall|should)\s+(?:\w+\s+){0,3}?(?:obey|ignore|disregard|act\s+as|pretend|respond\s+only|answer\s+only|comply|unrestricted)",  # noqa: E501  one regex
+        r"\b(?:act|behave|respond|pretend)\s+(?:as|like|to\s+be|you\s+are)\s+(?:if\s+you\s+(?:were|are)\s+)?(?:dan\b|an?\s+(?:unrestricted|unfiltered|uncensored|jailbroken|evil)\s+(?:ai|llm|model|assistant|chatbot|bot))",  # noqa: E501  one regex
+        r"\bdo\s+anything\s+now\b[^.]{0,80}\b(?:dan|rules|restrictions|limits|ai)\b|\bdan\b[^.]{0,40}\bdo\s+anything\s+now\b",
+        # the hidden text asked for
+        r"\b(?:reveal|print|output|repeat|recite|disclose|leak|dump|expose|tell\s+me|show\s+me|give\s+me)\s+(?:(?:back|verbatim|me|us|all|of|out|word\s+for\s+word)\s+)*your\s+(?:\w+\s+){0,3}?(?:system\s+(?:prompt|message|instructions?)|(?:initial|hidden|secret|original|internal)\s+(?:prompt|instructions?))",  # noqa: E501  one regex
+        r"\b(?:repeat|print|output)\s+(?:the\s+)?(?:words|text|everything)\s+above\b[^.?!]{0,60}\b(?:you\s+are|verbatim|system|prompt|code\s+block)",  # noqa: E501  one regex
+        # orders addressed to a machine reader
+        r"\bif\s+(?:you\s+are|you're|you\s+is|this\s+is\s+(?:being\s+)?(?:read|processed)\s+by)\s+(?:an?\s+|the\s+)?(?:\w+\s+){0,2}?(?:ai|llm|language\s+model|(?:coding|ai|autonomous|automated)\s+(?:agent|assistant|model|bot))\b[^?]{0,200}\b(?:must|please|run|execute|add|delete|send|post|open|include|ignore|fetch|curl|print|download|commit|upload|approve|merge|reply|respond|reveal|insert|install|set)\b",  # noqa: E501  one regex
+        r"\b(?:attention|note|message|notice|instructions?|orders?|task|dear|hey|hello)\s*(?:to|for|,|:)?\s*(?:all\s+|any\s+|the\s+)?(?:ai|llm|autonomous|automated|coding)(?:\s+(?:coding|language))?(?:\s+(?:agents?|assistants?|models?|bots?|systems?|reviewers?|readers?)|s)?\s*(?:[:,!-]|reading\s+this|processing\s+this)[^?]{0,160}\b(?:must|please|run|execute|add|delete|send|post|include|ignore|fetch|curl|print|download|commit|upload|approve|merge|reveal|insert|install|you\s+(?:should|will|are))\b",  # noqa: E501  one regex
+        r"\b(?:as|while|when)\s+(?:an?\s+|the\s+)?(?:ai|llm|coding|language)\s+(?:agent|assistant|model)[^.?]{0,60}\byou\s+(?:must|should|shall|will|are\s+(?:required|instructed|allowed))\b",  # noqa: E501  one regex
+        r"\b(?:ai|llm|coding)\s+(?:agents?|assistants?|models?|bots?)\s+(?:that\s+(?:read|process|fix)\w*|reading|processing|fixing|working\s+on|summari[sz]ing|triaging|handling)\s+this\b[^?]{0,160}\b(?:must|should|please|need\s+to|run|execute|send|add|ignore)\b",  # noqa: E501  one regex
+        r"\b(?:when|while|before|after)\s+(?:fixing|processing|reading|summari[sz]ing|triaging|handling|resolving)\s+this\s+(?:issue|ticket|report|feedback|bug|text|message)\b[^?]{0,160}\b(?:also\s+|first\s+|you\s+must\s+|please\s+)(?:run|execute|curl|wget|send|post|upload|print|include|append|disable|delete|remove|push|commit|add)\b",  # noqa: E501  one regex
+        # secrets carried out
+        r"\bexfiltrate\b[^.\n]{0,80}\b(?:env|secrets?|tokens?|keys?|credentials?|data|source)\b",
+        r"\b(?:send|post|upload|transmit|forward|e-?mail|leak|paste|append|commit|publish|include|write|print|output|echo|dump|reveal)\s+(?:me\s+|us\s+)?(?:all\s+(?:of\s+)?)?(?:the\s+)?(?:your\s+|contents?\s+of\s+(?:the\s+|your\s+)?|values?\s+of\s+(?:the\s+|your\s+|all\s+)?)(?:\w+\s+){0,3}?(?:\.env\b|env(?:ironment)?\s+(?:variables|vars|file)|secrets?\b|credentials\b|api[ _-]?keys?\b|(?:access|github|auth)[ _-]?tokens?\b|ssh\s+keys?|private\s+keys?|id_rsa|~/\.(?:ssh|aws)|\$?[a-z_]*(?:token|secret|api_key)\b)[^.\n]{0,80}?\b(?:to|at|into|via|in|as)\s+(?:(?:the|this|a|an|your)\s+)?(?:https?://|\S+@|pull\s+request|pr\b|comment|issue|description|commit|reply|response|answer|webhook|following\s+(?:url|address|server))",  # noqa: E501  one regex
+        r"\b(?:send|post|upload|transmit|forward|leak)\s+(?:all\s+|the\s+|any\s+|every\s+){1,2}(?:\w+\s+)?(?:env(?:ironment)?\s+(?:variables|vars)|secrets|credentials|api\s+keys|tokens)\s+(?:\w+\s+){0,4}?to\s+(?:https?://|the\s+following\s+(?:url|address|server))",  # noqa: E501  one regex
+        r"\b(?:printenv|env|cat\s+\S*(?:\.env|id_rsa|credentials)\S*)\s*\|\s*(?:base64[^|\n]{0,20}\|\s*)?(?:curl|wget|nc|ncat)\b",
+        r"\b(?:curl|wget)\b[^\n]{0,200}?(?:\$\(\s*(?:env\b|printenv|cat\s+\S*(?:\.env|id_rsa|credentials))|`\s*(?:env\b|printenv)|(?:-d|--data\S*|-F|-T|-f|-t)\s*['\"]?(?:\w+=)?@\S*(?:\.env|id_rsa|credentials))",  # noqa: E501  one regex
+        # the same order in other tongues
+        r"\b(?:ignorier\w*|vergiss|vergesst|missachte)\s+(?:\w+\s+){0,4}?(?:vorherig\w*|bisherig\w*|obig\w*|vorangegangen\w*|früher\w*)\s+(?:\w+\s+){0,2}?(?:anweisung\w*|instruktion\w*|befehl\w*|vorgaben|eingaben|prompts?)",  # noqa: E501  one regex
+        r"\b(?:ignora|ignore|ignoren|olvida|olvide|omite|desconsidere|esqueça|esquece|dimentica|desatiende)\s+(?:\w+\s+){0,4}?(?:instruccion\w*|instruç\w*|istruzion\w*|indicacion\w*|órdenes|ordens|comandos)\s+(?:\w+\s+){0,2}?(?:anterior\w*|previ\w*|precedent\w*|acima)",  # noqa: E501  one regex
+        r"\b(?:ignora|dimentica)\s+(?:\w+\s+){0,3}?(?:precedent\w*|anterior\w*)\s+(?:istruzion\w*|instruccion\w*)",
+        r"\b(?:ignorez|ignore|oubliez|oublie)\s+(?:\w+\s+){0,4}?(?:instructions?|consignes?|directives?)\s+(?:\w+\s+){0,2}?(?:précédent\w*|antérieur\w*|ci-dessus)",  # noqa: E501  one regex
+        r"(?:игнорируй\w*|забудь\w*)\s+(?:\w+\s+){0,3}?(?:предыдущ\w*|прошл\w*|прежн\w*)\s+(?:\w+\s+)?(?:инструкц\w*|указани\w*|команд\w*)",
+        r"(?:忽略|无视|無視|忘记|忘記|不要理会)[^。,，\n]{0,10}(?:之前|以上|先前|前面|上述|所有)[^。,，\n]{0,10}(?:指令|指示|提示|命令|说明)",
+        r"(?:以前|これまで|上記|前)の(?:すべての|全ての)?(?:指示|命令|プロンプト)[^。\n]{0,6}(?:無視|忘れ)",
+        r"이전[^.\n]{0,8}(?:지시|명령|프롬프트)[^.\n]{0,8}(?:무시|잊)",
+    )
+)
+
+_WEAK = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"<\|(?:im_start|system|user|assistant|endoftext|im_end)\|>|\[/?inst\]|<</?sys>>|</?system>",
+        r"(?:^|\n)\s*(?:###?\s*|\[+)?(?:system|developer|admin)(?:\s+(?:message|prompt|override|instruction))?\]*\s*:\s*(?:you\b|ignore|new\b|override|disregard|from\s+now)",  # noqa: E501  one regex
+        r"\b(?:system|admin|developer|security|root)\s+(?:prompt\s+)?override\b",
+        r"\bbegin\s+(?:new\s+)?(?:system\s+prompt|admin\s+instructions?|hidden\s+instructions?)\b",
+        rf"{_REPORTED}\b{_VERB}\s+(?:all\s+|any\s+|the\s+|these\s+|safety\s+|security\s+|your\s+)+(?:\w+\s+)?(?:rules|restrictions|safety|polic\w+|filters|constraints)\b",  # noqa: E501  one regex
+        r"\byou\s+are\s+now\s+(?:in\s+)?(?:an?\s+)?(?:\w+\s+){0,2}?(?:developer|debug|admin|god|maintenance|root)\s+mode\b",
+        r"\b(?:do\s+not|don'?t|never)\s+(?:tell|inform|mention\s+(?:this|it)|alert|notify)\s*(?:to\s+)?(?:the\s+)?(?:users?|humans?|reviewers?|maintainers?|developers?|anyone)\b",  # noqa: E501  one regex
+        r"\b(?:reveal|print|output|repeat|disclose|leak)\s+(?:\w+\s+){0,2}?(?:the|your)\s+(?:\w+\s+)?(?:system\s+prompt|hidden\s+prompt|instructions)\b",
+        r"\b(?:decode|decrypt|deobfuscate)\b[^.\n]{0,60}\b(?:and|then)\s+(?:follow|execute|obey|run|comply|do\s+what)",
+        r"\bas\s+an\s+ai(?:\s+language)?\s+(?:model|assistant|agent)\b|\byou\s+are\s+an?\s+(?:helpful\s+)?(?:ai|language\s+model|assistant)\b",
+        r"\b(?:without|no)\s+(?:any\s+)?(?:restrictions|ethical\s+guidelines|content\s+polic\w+|safety\s+(?:filters?|guidelines))\b",
+        r"\b(?:your\s+(?:new|only|real|true)\s+(?:task|goal|objective|job|purpose|instructions?)\s+(?:is|are)\b)",
+        r"\b(?:execute|run|follow)\s+(?:the\s+)?(?:following|these|this)\s+(?:commands?|instructions?)\s+(?:immediately|without\s+(?:asking|question|confirmation))",
+        r"\b(?:print|cat|read|output|show|dump)\s+(?:\w+\s+){0,4}?(?:\.env\b|environment\s+variables|github_token|aws_secret_access_key|id_rsa)",
+    )
+)
+
+_SPAM_OFFERS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\b(?:viagra|cialis|levitra|kamagra|tramadol)\b",
+        r"\bonline\s+(?:casino|betting|gambling|slots)\b|\bcasino\s+bonus\b|\bslot\s+gacor\b|\bjudi\s+online\b",
+        r"\bpayday\s+loans?\b|\b(?:instant|urgent|personal)\s+loans?\s+(?:offer|available|approval)\b",
+        r"\bescorts?\s+(?:services?|girls?|in\s+\w+)\b|\bcall\s+girls\b|\bhot\s+(?:singles|girls)\b",
+        r"\bbuy\s+(?:cheap\s+|real\s+|instant\s+)*(?:instagram|tiktok|twitter|facebook|youtube)\s+(?:followers|likes|views|subscribers)\b",
+        r"\b(?:seo\s+(?:services?|backlinks|packages?)|(?:high[- ]quality|cheap|buy)\s+backlinks)\b",
+        r"\bguaranteed\s+(?:profits?|returns?|income|winnings?|approval)\b|\bdouble\s+your\s+(?:bitcoin|money|btc|crypto)\b",
+        r"\b(?:binary\s+options|forex)\s+(?:signals?|trading|robot|account\s+manager)\b|\b(?:crypto|bitcoin|eth)\s+giveaway\b",
+        r"\brecover(?:ed)?\s+(?:my\s+|your\s+)?(?:lost|stolen|scammed)\s+(?:bitcoin|btc|crypto\w*|funds|money)\b",
+        r"\bhire\s+an?\s+(?:\w+\s+){0,2}hacker\b|\bprofessional\s+hacker\b",
+        r"\b(?:earn|make)\s+(?:up\s+to\s+)?\$\s?\d[\d,.]*\s*(?:k\s+)?(?:per|a|every|each|/)\s*(?:day|week|hour|month)\b",
+        r"\b(?:replica|fake)\s+(?:watch(?:es)?|rolex|handbags?|passports?|documents?|id\s+cards?|diplomas?)\b",
+        r"\bweight\s+loss\s+(?:pills?|gummies|supplements?)\b|\bketo\s+gummies\b|\bmale\s+enhancement\b",
+        r"\bfree\s+(?:\$?\d+\s+)?(?:\w+\s+)?gift\s+cards?\b|\bclaim\s+your\s+(?:free\s+)?(?:prize|reward|bonus|airdrop)\b",
+        r"\b(?:love\s+)?spell\s+caster\b|\bessay\s+writing\s+service\b|\bwork\s+from\s+home\b[^.\n]{0,40}\$\s?\d",
+    )
+)
+_SPAM_CONTACT = re.compile(
+    r"https?://|www\.|\bt\.me/|\b(?:whats\s?app|telegram|signal|kik|wechat)\b[^\n]{0,20}(?:[@+]|\d{6})|\+?\d[\d ().-]{8,}\d"
+    r"|\[email\]|\b(?:contact|call|text|visit|click|order|dm)\s+(?:us|me|now|here|today)\b"
+)
+_SPAM_HOTLINE = re.compile(
+    r"\b(?:customer|technical|tech|phone)\s+(?:care|service|support|help)\s+(?:phone\s+|toll[- ]free\s+|contact\s+)?(?:number|helpline|hotline)\b"
+    r"[^\n]{0,60}?\+?1?[-. (]*8(?:00|33|44|55|66|77|88)[-. )]*\d{3}[-. ]*\d{4}"
+)
+
+_LOOKALIKES = str.maketrans("аеорсухіјѕԁһԛԝνοα", "aeopcyxijsdhqwvoa")
+_LEET = str.maketrans("013457@$!|", "oieastasii")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}")
+_HEX = re.compile(r"\b(?:[0-9a-fA-F]{2}[ :]?){20,}")
+_ESCAPES = re.compile(r"\\u00([0-9a-fA-F]{2})")
+_SPACED = re.compile(r"\b(?:[A-Za-z][ ._*-]){5,}[A-Za-z]\b")
+
+
+def find_suspicion(text: str) -> tuple[str, str] | None:
+    """(reason, quoted fragment) why a text must wait for a person, or None; reasons: 'suspected-injection', 'spam'.
+
+    Source of the idea of encoded variants: OWASP's list of prompt injection forms (encodings, spacing, look-alikes).
+    """
+    plain = _plain(text)
+    fragment = _find_injection(plain, spam_free=False)
+    if fragment is None:
+        for decoded in _decodings(text, plain):
+            fragment = _find_injection(_plain(decoded), spam_free=True)
+            if fragment is not None:
+                fragment = f"(encoded) {fragment}"
+                break
+    if fragment is not None:
+        return "suspected-injection", fragment
+    offers = [found for pattern in _SPAM_OFFERS if (found := pattern.search(plain))]
+    hotline = _SPAM_HOTLINE.search(plain)
+    if hotline:
+        return "spam", _quote(plain, hotline)
+    if len(offers) > 1 or (offers and _SPAM_CONTACT.search(plain)):
+        return "spam", _quote(plain, offers[0])
+    return None
+
+
+def _plain(text: str) -> str:
+    """Lower case, entities and compatibility letters resolved, Cyrillic and Greek look-alikes inside Latin words folded."""
+    plain = unicodedata.normalize("NFKC", html.unescape(text)).lower().replace("’", "'")
+    if not plain.isascii() and re.search(r"[a-z]", plain):
+        plain = re.sub(
+            r"\w+", lambda word: word[0].translate(_LOOKALIKES) if re.search("[a-z]", word[0]) else word[0], plain
+        )
+    return plain
+
+
+def _find_injection(plain: str, *, spam_free: bool) -> str | None:
+    for pattern in _STRONG:
+        found = pattern.search(plain)
+        if found:
+            return _quote(plain, found)
+    weak = [found for pattern in _WEAK if (found := pattern.search(plain))]
+    return _quote(plain, weak[0]) if len(weak) > (0 if spam_free else 1) else None
+
+
+def _quote(plain: str, found: re.Match[str]) -> str:
+    start = max(0, found.start() - 20)
+    fragment = " ".join(plain[start : max(found.end(), start + 60)].split())
+    return fragment if len(fragment) <= _FRAGMENT_CHARS else fragment[:_FRAGMENT_CHARS] + "…"
+
+
+def _decodings(text: str, plain: str) -> Iterator[str]:
+    """The readable texts that hide in `text` under an encoding; nothing for ordinary text."""
+    for blob in _BASE64.findall(text)[:20]:
+        yield from _printable(_base64_bytes(blob[:_ENCODED_CHARS]))
+    for blob in _HEX.findall(text)[:20]:
+        digits = re.sub(r"[ :]", "", blob)[:_ENCODED_CHARS]
+        yield from _printable(bytes.fromhex(digits[: len(digits) // 2 * 2]))
+    if text.count("%") > 4:  # noqa: PLR2004  fewer are ordinary per cent signs
+        yield unquote(text)
+    if _ESCAPES.search(text):
+        yield _ESCAPES.sub(lambda found: chr(int(found[1], 16)), text)
+    if "vtaber" in plain or "cerivbhf" in plain:
+        yield codecs.decode(plain, "rot13")
+    if "erongi" in plain or "suoiverp" in plain:
+        yield plain[::-1]
+    if _SPACED.search(text):
+        words = re.split(r"\s{2,}|\n|(?<=[A-Za-z])[ ._*-]{2,}", text)
+        yield " ".join(_SPACED.sub(lambda found: re.sub(r"[ ._*-]", "", found[0]), word) for word in words)
+    if re.search(r"[a-z][013457@$!|][a-z]", plain):
+        yield plain.translate(_LEET)
+
+
+def _base64_bytes(blob: str) -> bytes:
+    blob = blob.rstrip("=")
+    try:
+        return base64.b64decode(blob[: len(blob) // 4 * 4])
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _printable(decoded: bytes) -> Iterator[str]:
+    try:
+        text = decoded.decode()
+    except UnicodeDecodeError:
+        return
+    if text and sum(char.isprintable() or char in "\n\t\r" for char in text) > 0.95 * len(text):  # noqa: PLR2004
+        yield text
