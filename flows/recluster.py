@@ -1,0 +1,38 @@
+"""Group all items of a project anew: what has no vector is embedded first, clusters that changed are named after."""
+
+from __future__ import annotations
+
+from prefect import flow
+from pydantic import BaseModel, Field
+
+from soulcaster.models import ReclusterReport
+from tasks.artifacts import next_step
+from tasks.embed import embed
+from tasks.naming import resolve_project, run_name
+from tasks.recluster import recluster as group_items
+from tasks.summarize import summarize
+
+
+class ReclusterParams(BaseModel):
+    """Whose items to group."""
+
+    project: str | None = Field(
+        default=None, min_length=1, max_length=64, description="Project; SOULCASTER_PROJECT when empty."
+    )
+    dry_run: bool = Field(default=False, description="Only report what would be found; write nothing.")
+
+
+@flow(name="recluster", flow_run_name=run_name)
+def recluster(params: ReclusterParams = ReclusterParams()) -> ReclusterReport:
+    """What was found."""
+    project = resolve_project(params.project)
+    embed(project)
+    report = group_items(project, dry_run=params.dry_run)
+    if not params.dry_run:
+        summarize(project)
+    next_step(
+        "recluster",
+        f"**{report.n_clusters:,} clusters** in {report.n_themes:,} themes from {report.n_items:,} items, "
+        f"{report.n_noise:,} stand alone. Look at the largest clusters in the app.",
+    )
+    return report

@@ -1,0 +1,75 @@
+"""Received bodies become items: read the inbox, parse, store in one go, then mark the files done, in that order.
+
+A crash anywhere loses nothing (files stay until their items are committed) and doubles nothing (the store knows them).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from soulcaster.errors import PermanentError
+from soulcaster.ingest import store_outcomes
+from soulcaster.models import ImportReport, Outcome, Quarantined
+from soulcaster.settings import Settings
+from soulcaster.sources import github, inbox, manual, reddit, sentry
+from soulcaster.sources.inbox import Delivery
+
+logger = logging.getLogger(__name__)
+
+_FILES_PER_COMMIT = 500
+_EXCERPT_CHARS = 2000
+
+
+def drain_inbox(
+    settings: Settings, project_id: str, *, on_progress: Callable[[int, int], None] | None = None
+) -> ImportReport:
+    """Counts of what the waiting deliveries brought. Bodies that cannot be read as JSON end in quarantine.
+
+    Raises:
+        TransientError: the store was busy for too long; the files wait for the next drain.
+    """
+    pending = inbox.list_pending(settings.inbox_path)
+    report = ImportReport()
+    for start in range(0, len(pending), _FILES_PER_COMMIT):
+        paths = pending[start : start + _FILES_PER_COMMIT]
+        outcomes = [located for path in paths for located in _outcomes(path)]
+        report += store_outcomes(settings, project_id, outcomes)
+        inbox.mark_done(paths)
+        if on_progress:
+            on_progress(start + len(paths), len(pending))
+    forgotten = inbox.forget_done(settings.inbox_path)
+    logger.info("drained %d deliveries into project %r, forgot %d old ones", len(pending), project_id, forgotten)
+    return report
+
+
+def _outcomes(path: Path) -> Iterator[tuple[str, Outcome]]:
+    try:
+        delivery = inbox.read_delivery(path)
+    except PermanentError as error:
+        yield path.name, Quarantined(reason="unreadable-delivery", detail=str(error), location=path.name)
+        return
+    location = f"{delivery.source} delivery {delivery.delivery_id or path.stem!r}"
+    try:
+        payload = json.loads(delivery.body)
+    except (ValueError, RecursionError) as error:
+        excerpt = delivery.body[:_EXCERPT_CHARS].decode("utf-8", "replace")
+        detail = f"Reading {location} failed: expected JSON, {error}."
+        yield location, Quarantined(reason="not-json", detail=detail, location=location, payload=excerpt)
+        return
+    for outcome in _parse(delivery, payload):
+        yield location, outcome
+
+
+def _parse(delivery: Delivery, payload: Any) -> Iterator[Outcome]:  # noqa: ANN401  JSON as it came
+    if delivery.source == "sentry":
+        yield from sentry.parse_payload(payload, resource=delivery.headers.get("sentry-hook-resource"))
+    elif delivery.source == "github":
+        yield from github.parse_payload(payload, event=delivery.headers.get("x-github-event"))
+    elif delivery.source == "reddit":
+        yield from reddit.parse_payload(payload)
+    else:
+        yield from manual.parse_payload(payload)

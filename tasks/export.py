@@ -1,0 +1,30 @@
+"""A table of the published run into a file under the home folder, replaced in one step."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from soulcaster.export import export as write_file
+from soulcaster.settings import load_settings
+from tasks import artifacts, policies
+
+
+@task(
+    name="export",
+    retries=policies.RETRIES,
+    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=policies.retry_transient,
+    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
+    cache_policy=NO_CACHE,
+)
+def export(project: str, kind: str, file_name: str) -> str:
+    """Path of the file that was written."""
+    settings = load_settings()
+    folder = settings.home / "exports"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / file_name
+    n_rows = write_file(settings, project, kind, path)
+    artifacts.next_step("export", f"**{n_rows:,} {kind}** of project `{project}` are in `{path}`.")
+    return str(path)

@@ -1,0 +1,21 @@
+"""Which project a run works on, and the name under which people find the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import runtime
+
+from soulcaster.settings import load_settings
+
+
+def resolve_project(name: str | None) -> str:
+    """The named project, else that of SOULCASTER_PROJECT."""
+    return name or load_settings().project
+
+
+def run_name() -> str:
+    """Name of the current flow run: flow and project, e.g. 'refresh default'."""
+    params: Any = runtime.flow_run.parameters.get("params")
+    name = params.get("project") if isinstance(params, dict) else getattr(params, "project", None)
+    return f"{runtime.flow_run.flow_name} {resolve_project(name)}"

@@ -1,0 +1,32 @@
+"""When a task tries again, and the names of the limits it waits for. The only module that tasks share for waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from soulcaster.errors import TransientError
+
+WORK_POOL = "soulcaster"
+
+HEAVY_LIMIT = "soulcaster-heavy"
+"""Held by work that uses every core (embedding, grouping): two at once are slower than one after the other."""
+
+LIMITS: dict[str, int] = {HEAVY_LIMIT: 1}
+"""Global limits and their slots; `infra/prefect/setup.py` creates them, tasks ask for them with `strict=True`."""
+
+RETRIES = 4
+RETRY_DELAYS_SECONDS: list[float] = [2, 8, 30, 90]
+"""A locked store frees itself in seconds, a provider's outage in a minute or two."""
+
+EMBED_TIMEOUT_SECONDS = 6 * 3600
+"""A first backfill of a million texts at minilm's pace on two cores; beyond that something hangs."""
+
+IMPORT_TIMEOUT_SECONDS = 6 * 3600
+"""An archive of tens of millions of rows; the file is streamed and what was stored stays."""
+
+STEP_TIMEOUT_SECONDS = 3600
+
+
+def retry_transient(_task: object, _task_run: object, state: Any) -> bool:  # noqa: ANN401  Prefect's State[Any]
+    """Whether a failed task may succeed later: only our `TransientError` says so."""
+    return isinstance(state.data, TransientError)
