@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TypeGuard
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from soulcaster.errors import PermanentError
-from soulcaster.models import FeedbackItem, Ignored, Outcome, Quarantined
+from soulcaster.models import Ignored, Outcome, Quarantined
 
 Record = dict[str, object]
 """A JSON object as `json.loads` gives it."""
@@ -219,7 +220,15 @@ def quarantine(reason: str, detail: str, payload: object = None) -> Quarantined:
     return Quarantined(reason=reason, detail=printable(detail), payload=raw)
 
 
-def parsed_row(parse: Callable[[], FeedbackItem | Ignored], payload: object, what: str) -> Outcome:
+def url_path(url: str | None) -> str:
+    """Path of a URL; '' when it is none."""
+    try:
+        return urlsplit(url or "").path
+    except ValueError:
+        return ""
+
+
+def parsed_row(parse: Callable[[], Outcome], payload: object, what: str) -> Outcome:
     """What `parse` returns, or a quarantined row with the sentence of why it could not.
 
     Args:

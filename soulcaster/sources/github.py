@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
-from urllib.parse import urlsplit
 
 from soulcaster.models import FeedbackItem, Ignored, ItemState, Outcome, Trust
 from soulcaster.sources.fields import (
@@ -29,6 +28,7 @@ from soulcaster.sources.fields import (
     printable,
     quarantine,
     slug,
+    url_path,
     wrong,
 )
 
@@ -306,23 +306,15 @@ def _place(thread: Record, repository: str | None) -> tuple[str, str]:
 
 def _repository_of_urls(record: Record) -> str | None:
     """'owner/repo' from whichever URL names it: the page first, which is right on every host."""
-    page = _path(find_text(record, "html_url"))
+    page = url_path(find_text(record, "html_url"))
     match = _HTML_PATH.search(page)
     if match:
         return match[1]
     for key in ("repository_url", "issue_url", "url"):
-        match = _API_PATH.search(_path(find_text(record, key)))
+        match = _API_PATH.search(url_path(find_text(record, key)))
         if match:
             return match[1]
     return None
-
-
-def _path(url: str | None) -> str:
-    """Path of a URL; '' when it is none."""
-    try:
-        return urlsplit(url or "").path
-    except ValueError:
-        return ""
 
 
 def _web_url(record: Record) -> str | None:
@@ -367,7 +359,7 @@ def _declared_duplicate(text: str, external_id: str) -> str | None:
         return None
     repository, number = match["repo"] or external_id.rpartition("#")[0], match["number"]
     if match["url"]:
-        place = _HTML_PATH.search(_path(match["url"].rstrip(").,;]")))
+        place = _HTML_PATH.search(url_path(match["url"].rstrip(").,;]")))
         if place is None:
             return None
         repository, number = place[1], place[2]
