@@ -87,7 +87,9 @@ CREATE TABLE memberships (              -- one row an item and run; noise has la
     cluster_id UUID,
     theme_id UUID,
     membership_strength DOUBLE NOT NULL,
-    is_exemplar BOOLEAN NOT NULL
+    is_exemplar BOOLEAN NOT NULL,
+    similarity DOUBLE,                  -- cosine to the mean of the cluster's texts; null for noise
+    reason VARCHAR                      -- same-text, same-source-group, same-stack, declared-duplicate, near-text; null for noise
 );
 
 CREATE TABLE run_clusters (             -- the clusters of one run as they were found
@@ -127,9 +129,9 @@ CREATE TABLE transitions (              -- what became of each cluster from one 
     run_id UUID NOT NULL,
     project_id VARCHAR NOT NULL,
     kind VARCHAR NOT NULL,              -- survived, split, absorbed, emerged, disappeared
-    cluster_id UUID NOT NULL,
-    other_cluster_id UUID,
-    overlap DOUBLE
+    cluster_id UUID NOT NULL,           -- the old cluster; for emerged the new one
+    other_cluster_id UUID,              -- split: the new cluster cut out of it; absorbed: the cluster it is now part of
+    overlap DOUBLE                      -- shared items over all items of both, among items known to both runs
 );
 
 CREATE TABLE activity (                 -- append-only

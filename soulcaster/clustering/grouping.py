@@ -1,0 +1,124 @@
+"""Items to clusters and themes: exact joins first, then density on what is left. The same items, the same groups.
+
+Rows must come in a canonical order (the caller sorts by content hash and id); then nothing depends on how they came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from soulcaster.clustering.density import leaf_clusters
+from soulcaster.clustering.exact import join_exact, number_by_first_row
+from soulcaster.clustering.exemplars import centroids, pick_exemplars, similarity_to_centroid
+from soulcaster.clustering.neighbors import edges_from_neighbors, nearest_neighbors
+from soulcaster.clustering.themes import group_themes
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+ALGORITHM = "exact-joins+hdbscan-leaf-1"
+N_NEIGHBORS = 30
+SAME_TEXT = 0
+"""Position of the reason "same text"; the positions of `keys` follow it."""
+NEAR_TEXT, NOISE = -1, -2
+"""Reasons that are no exact key: density put the item there, or nothing did."""
+
+
+class Grouping(NamedTuple):
+    """One grouping of n items into k clusters."""
+
+    labels: npt.NDArray[np.int64]
+    """(n,) 0 to k - 1 by first row, -1 noise."""
+    themes: npt.NDArray[np.int64]
+    """(k,) 0 to n_themes - 1 by first cluster."""
+    strengths: npt.NDArray[np.float64]
+    """(n,) in [0, 1], noise 0."""
+    similarities: npt.NDArray[np.float64]
+    """(n,) cosine to the mean of the cluster's texts, noise -1."""
+    reasons: npt.NDArray[np.int64]
+    """(n,) SAME_TEXT, 1 + position in `keys`, NEAR_TEXT or NOISE."""
+    is_exemplar: npt.NDArray[np.bool_]
+    """(n,) up to five a cluster, each with another text."""
+
+
+def group_items(
+    matrix: npt.NDArray[np.float32],
+    text_of_item: npt.NDArray[np.int64],
+    keys: Sequence[npt.NDArray[np.int64]] = (),
+    *,
+    min_cluster_size: int = 2,
+    min_similarity: float,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Grouping:
+    """Clusters and themes of all items.
+
+    Items with the same text or an equal code in one of `keys` always share a cluster, and `min_cluster_size` of them
+    are one even when nothing else is near. For density they count as one point.
+
+    Args:
+        matrix: float32 (n_texts, d), L2-normalised, one row a distinct text.
+        text_of_item: int64 (n_items,), row of `matrix`, -1 where the item has no vector: such items are noise.
+        keys: int64 (n_items,) codes each, -1 = none, the strongest first.
+        min_cluster_size: fewest points that make a cluster.
+        min_similarity: cosine below which two texts are never neighbours.
+        on_progress: called with (texts compared, texts).
+    """
+    present = np.flatnonzero(text_of_item >= 0)
+    text = text_of_item[present]
+    units, why = join_exact(len(present), [text, *(key[present] for key in keys)])
+    unit_of_text = np.zeros(len(matrix), dtype=np.int64)
+    unit_of_text[text] = units
+    indices, similarities = nearest_neighbors(matrix, N_NEIGHBORS, on_progress=on_progress)
+    edges = edges_from_neighbors(indices, similarities, unit_of_text, min_similarity=min_similarity)
+    n_units = int(units.max(initial=-1)) + 1
+    found, strengths = leaf_clusters(n_units, edges, min_cluster_size=min_cluster_size)
+    unit_labels = _keep_exact(found.astype(np.int64), units, min_cluster_size)
+    strengths[(found < 0) & (unit_labels >= 0)] = 1.0
+
+    labels = np.full(len(text_of_item), -1, dtype=np.int64)
+    labels[present] = number_by_first_row(unit_labels[units])
+    text_labels = np.full(len(matrix), -1, dtype=np.int64)
+    text_labels[text] = labels[present]
+    centers = centroids(matrix, text_labels)
+    closeness = similarity_to_centroid(matrix, text_labels, centers)
+    return Grouping(
+        labels=labels,
+        themes=group_themes(centers),
+        strengths=_spread(strengths[units], present, labels, 0.0),
+        similarities=_spread(closeness[text], present, labels, -1.0),
+        reasons=_spread(why, present, labels, NOISE),
+        is_exemplar=_first_items(text_of_item, pick_exemplars(text_labels, closeness)),
+    )
+
+
+def _keep_exact(
+    labels: npt.NDArray[np.int64], units: npt.NDArray[np.int64], min_cluster_size: int
+) -> npt.NDArray[np.int64]:
+    """Labels (n_units,) in which a unit of enough items is a cluster of its own where density left it alone."""
+    n_items = np.bincount(units, minlength=len(labels))
+    alone = np.flatnonzero((labels < 0) & (n_items >= min_cluster_size))
+    kept = labels.copy()
+    kept[alone] = int(labels.max(initial=-1)) + 1 + np.arange(len(alone))
+    return kept
+
+
+def _spread(
+    values: npt.NDArray[Scalar], present: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], noise: float
+) -> npt.NDArray[Scalar]:
+    """`values` of the items that are `present` on all items; `noise` where an item is in no cluster."""
+    result: npt.NDArray[Scalar] = np.full(len(labels), noise, dtype=values.dtype)
+    result[present] = values
+    result[labels < 0] = noise
+    return result
+
+
+def _first_items(text_of_item: npt.NDArray[np.int64], is_exemplar_text: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Mask over items: of every exemplar text its first item."""
+    texts, first = np.unique(text_of_item, return_index=True)
+    chosen = np.zeros(len(text_of_item), dtype=bool)
+    kept = texts >= 0
+    chosen[first[kept]] = is_exemplar_text[texts[kept]]
+    return chosen

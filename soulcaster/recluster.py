@@ -1,0 +1,283 @@
+"""A full re-clustering: load, group outside any lock, match to the published run, write everything in one transaction.
+
+Owns the way from items to lasting cluster ids. Does not embed: items without a vector are noise of this run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from soulcaster import vector_index
+from soulcaster.clustering import grouping as groups
+from soulcaster.clustering import matching, themes
+from soulcaster.db import clusters as store
+from soulcaster.db import read, write
+from soulcaster.embedders import make_embedder
+from soulcaster.models import ReclusterReport
+from soulcaster.settings import Settings
+
+_NAMESPACE = uuid.UUID("3c1f4f0e-8a3b-5a55-9d0a-c1a57e25ca11")
+_KEYS = ("same-source-group", "same-stack", "declared-duplicate")
+_REASONS = ("same-text", *_KEYS)
+
+
+def recluster(
+    settings: Settings,
+    project_id: str,
+    *,
+    dry_run: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ReclusterReport:
+    """Group all items of the project anew and publish the result; with `dry_run` only report it.
+
+    A project without items gets an empty run. Ids of clusters and themes live on where their items do.
+
+    Raises:
+        TransientError: another re-clustering published meanwhile; nothing was written.
+        PermanentError: there is no store, or the embedder that the settings name cannot be made.
+    """
+    started = time.monotonic()
+    wait = settings.lock_timeout_seconds
+    given = read(settings.duckdb_path, lambda con: store.load_run_input(con, project_id), timeout_seconds=wait)
+    embedder = make_embedder(settings)
+    hashes = given.items["content_hash"].drop_nulls().unique(maintain_order=True)
+    table = vector_index.open_index(settings.lancedb_path, embedder.model_id, embedder.dim)
+    matrix, missing = vector_index.load_matrix(table, hashes.to_list())
+    known = hashes.filter(~hashes.is_in(missing))
+    found = groups.group_items(
+        matrix,
+        _text_rows(given.items, known),
+        _exact_keys(given.items),
+        min_cluster_size=settings.min_cluster_size,
+        min_similarity=settings.min_similarity,
+        on_progress=on_progress,
+    )
+    rows = _run_rows(project_id, given, found, embedder.model_id, _parameters(settings, len(missing)), started)
+    if not dry_run:
+        write(
+            settings.duckdb_path,
+            lambda con: store.write_run(
+                con, project_id, rows, expected_run_id=given.published_run_id, published_by="recluster"
+            ),
+            timeout_seconds=wait,
+        )
+    return ReclusterReport(
+        run_id=rows.run_id,
+        n_items=rows.n_items,
+        n_clusters=rows.run_clusters.height,
+        n_themes=rows.themes.height,
+        n_noise=rows.n_noise,
+        published=not dry_run,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _parameters(settings: Settings, n_missing: int) -> str:
+    """JSON of everything that decides the partition, stored with the run."""
+    return json.dumps(
+        {
+            "algorithm": groups.ALGORITHM,
+            "matcher_version": matching.MATCHER_VERSION,
+            "n_neighbors": groups.N_NEIGHBORS,
+            "min_cluster_size": settings.min_cluster_size,
+            "min_similarity": settings.min_similarity,
+            "theme_similarity": themes.THEME_SIMILARITY,
+            "n_texts_without_vector": n_missing,
+            "libraries": {name: version(name) for name in ("numpy", "scipy")},
+        }
+    )
+
+
+def _text_rows(items: pl.DataFrame, known: pl.Series) -> npt.NDArray[np.int64]:
+    """Row of the matrix for every item, -1 where its text has no vector or it has no text."""
+    rows = pl.DataFrame({"content_hash": known, "row": np.arange(len(known), dtype=np.int64)})
+    joined = items.select("content_hash").join(rows, on="content_hash", how="left", maintain_order="left")
+    return joined["row"].fill_null(-1).to_numpy()
+
+
+def _exact_keys(items: pl.DataFrame) -> list[npt.NDArray[np.int64]]:
+    """Codes in the order of `_KEYS`, -1 where an item has no such key.
+
+    A stack counts when the exception type is known and at least one frame is ours; the whole list has to be equal.
+    """
+    frames = pl.when(pl.col("frames").list.len() > 0).then(pl.col("frames").list.join("\x1f"))
+    keys = items.select(
+        group=pl.concat_str("source", "source_group", separator="\x1e"),
+        stack=pl.concat_str("exception_type", frames, separator="\x1e"),
+        duplicate=pl.Series(_duplicate_roots(items), dtype=pl.String),
+    )
+    return [keys[name].rank("dense").cast(pl.Int64).fill_null(-1).to_numpy() for name in keys.columns]
+
+
+def _duplicate_roots(items: pl.DataFrame) -> list[str | None]:
+    """The item at the end of each chain of declared duplicates, None outside of chains. A ring ends at its least."""
+    rows = items.select("source", "external_id", "duplicate_of").rows()
+    target = {(source, item): (source, other) for source, item, other in rows if other is not None}
+    involved = {*target, *target.values()}
+    roots: list[str | None] = []
+    for source, item, _ in rows:
+        at = (source, item)
+        if at not in involved:
+            roots.append(None)
+            continue
+        seen = [at]
+        while (following := target.get(at)) is not None:
+            if following in seen:
+                at = min(seen[seen.index(following) :])
+                break
+            seen.append(following)
+            at = following
+        roots.append("\x1e".join(at))
+    return roots
+
+
+def _run_rows(
+    project_id: str, given: store.RunInput, found: groups.Grouping, model_id: str, parameters: str, started: float
+) -> store.RunRows:
+    """Everything the run writes, with lasting ids."""
+    items = given.items
+    item_ids = items["item_id"]
+    n_clusters, n_themes = len(found.themes), int(found.themes.max(initial=-1)) + 1
+    theme_of_item = np.where(found.labels >= 0, np.append(found.themes, -1)[found.labels], -1)
+    known = given.items.select("item_id").join(given.previous, on="item_id", how="left", maintain_order="left")
+    in_both = item_ids.is_in(given.previous["item_id"]).to_numpy()
+    cluster_ids, changes = _lasting_ids(
+        project_id, "cluster", found.labels, n_clusters, item_ids, in_both, known["cluster_id"],
+        given.previous_cluster_ids,
+    )  # fmt: skip
+    theme_ids, _ = _lasting_ids(
+        project_id, "theme", theme_of_item, n_themes, item_ids, in_both, known["theme_id"], given.previous_theme_ids
+    )
+    memberships = pl.DataFrame(
+        {
+            "item_id": item_ids,
+            "label": found.labels.astype(np.int32),
+            "cluster_id": _named(found.labels, cluster_ids),
+            "theme_id": _named(theme_of_item, theme_ids),
+            "membership_strength": found.strengths,
+            "is_exemplar": found.is_exemplar,
+            "similarity": pl.Series(found.similarities).set(pl.Series(found.labels < 0), None),
+            "reason": _named(found.reasons + 1, ["near-text", *_REASONS]),
+        }
+    )
+    return store.RunRows(
+        run_id=str(uuid.uuid4()),
+        created_at=datetime.now(UTC),
+        model_id=model_id,
+        parameters=parameters,
+        n_items=items.height,
+        n_noise=int((found.labels < 0).sum()),
+        memberships=memberships,
+        run_clusters=_cluster_rows(items, found, cluster_ids, theme_ids),
+        themes=_theme_rows(found, theme_of_item, theme_ids),
+        transitions=_transition_rows(changes, cluster_ids, given.previous_cluster_ids),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _lasting_ids(
+    project_id: str,
+    kind: str,
+    labels: npt.NDArray[np.int64],
+    n_new: int,
+    item_ids: pl.Series,
+    in_both: npt.NDArray[np.bool_],
+    previous: pl.Series,
+    previous_ids: list[str],
+) -> tuple[list[str], list[matching.Transition]]:
+    """Id of every label: that of its predecessor, else one made from its members; and what became of the old ones.
+
+    Made from members, so that two stores with the same items give the same ids; an id that is still in use is never
+    given twice.
+    """
+    position = pl.DataFrame({"id": previous_ids, "number": np.arange(len(previous_ids), dtype=np.int64)})
+    old = pl.DataFrame({"id": previous}).join(position, on="id", how="left", maintain_order="left")["number"]
+    numbers = old.fill_null(-1).to_numpy()
+    predecessor, changes = matching.match_clusters(labels[in_both], numbers[in_both], n_new, len(previous_ids))
+    members = _members(labels, n_new, item_ids)
+    ids: list[str] = []
+    taken = set(previous_ids)
+    for label in range(n_new):
+        if predecessor[label] >= 0:
+            ids.append(previous_ids[predecessor[label]])
+            continue
+        name = f"{project_id}|{kind}|{','.join(sorted(members[label]))}"
+        while (made := str(uuid.uuid5(_NAMESPACE, name))) in taken:
+            name += "|again"
+        taken.add(made)
+        ids.append(made)
+    return ids, changes
+
+
+def _members(labels: npt.NDArray[np.int64], n: int, values: pl.Series) -> list[list[str]]:
+    """`values` of each label, in the order of rows."""
+    result: list[list[str]] = [[] for _ in range(n)]
+    for label, value in zip(labels.tolist(), values.to_list(), strict=True):
+        if label >= 0:
+            result[label].append(value)
+    return result
+
+
+def _named(numbers: npt.NDArray[np.int64], names: Sequence[str]) -> pl.Series:
+    """The name of each number, null where it is negative."""
+    at = pl.Series(numbers, dtype=pl.Int64)
+    return pl.Series(names, dtype=pl.String).gather(at.set(at < 0, None))
+
+
+def _cluster_rows(
+    items: pl.DataFrame, found: groups.Grouping, cluster_ids: list[str], theme_ids: list[str]
+) -> pl.DataFrame:
+    marks = items.select(pl.concat_str("item_id", pl.col("content_hash").fill_null(""), separator=":")).to_series()
+    members = _members(found.labels, len(cluster_ids), marks)
+    return pl.DataFrame(
+        {
+            "cluster_id": pl.Series(cluster_ids, dtype=pl.String),
+            "theme_id": _named(found.themes, theme_ids),
+            "label": np.arange(len(cluster_ids), dtype=np.int32),
+            "n_items": pl.Series([len(marks) for marks in members], dtype=pl.Int64),
+            "membership_hash": pl.Series(
+                [hashlib.sha256("\n".join(sorted(marks)).encode()).hexdigest() for marks in members], dtype=pl.String
+            ),
+        }
+    )
+
+
+def _theme_rows(found: groups.Grouping, theme_of_item: npt.NDArray[np.int64], theme_ids: list[str]) -> pl.DataFrame:
+    n = len(theme_ids)
+    return pl.DataFrame(
+        {
+            "theme_id": pl.Series(theme_ids, dtype=pl.String),
+            "label": np.arange(n, dtype=np.int32),
+            "title": pl.Series([None] * n, dtype=pl.String),
+            "n_clusters": np.bincount(found.themes, minlength=n),
+            "n_items": np.bincount(theme_of_item[theme_of_item >= 0], minlength=n),
+        }
+    )
+
+
+def _transition_rows(
+    changes: Sequence[matching.Transition], cluster_ids: list[str], previous_ids: list[str]
+) -> pl.DataFrame:
+    """One row per change; for a survivor and a lost cluster there is no second cluster to name."""
+    return pl.DataFrame(
+        [
+            {
+                "kind": change.kind,
+                "cluster_id": previous_ids[change.old] if change.old >= 0 else cluster_ids[change.new],
+                "other_cluster_id": cluster_ids[change.new] if change.kind in ("split", "absorbed") else None,
+                "overlap": change.overlap,
+            }
+            for change in changes
+        ],
+        schema={"kind": pl.String, "cluster_id": pl.String, "other_cluster_id": pl.String, "overlap": pl.Float64},
+    )
