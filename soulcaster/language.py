@@ -81,8 +81,10 @@ def _detect_rest(texts: pl.Series) -> list[str]:
         **{code: text.str.count_matches(pattern) for code, pattern in _SCRIPTS},
     )
     by_script = pl.coalesce(
-        pl.when((pl.col(code) >= _SCRIPT_LETTERS) & (pl.col(code) >= _SCRIPT_SHARES.get(code, _SCRIPT_SHARE) * pl.col("letters")))
-        .then(pl.lit(code))
+        pl.when(
+            (pl.col(code) >= _SCRIPT_LETTERS)
+            & (pl.col(code) >= _SCRIPT_SHARES.get(code, _SCRIPT_SHARE) * pl.col("letters"))
+        ).then(pl.lit(code))
         for code, _ in _SCRIPTS
     )
     frame = frame.with_columns(language=by_script)

@@ -29,7 +29,7 @@ _TAG_LETTERS = re.compile("[\U000e0020-\U000e007e]{4,}")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _DATA_URI = re.compile(r"\bdata:[a-z]+/[\w.+-]+(?:;[\w=.-]+)*,[^\s\"'<>)\]]*", re.IGNORECASE)
 _HIDDEN_TAG = re.compile(
-    r"<(?P<name>[a-z][\w-]*)\b(?=[^<>]*?(?:\shidden(?=[\s=/>])|\sstyle\s*=\s*[\"'][^\"'<>]*?"
+    r"<(?P<name>[a-z][\w-]*)\b(?=[^<>]{0,500}?(?:\shidden(?=[\s=/>])|\sstyle\s*=\s*[\"'][^\"'<>]{0,300}?"
     r"(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:px|em|pt|%)?\s*[;\"']|opacity\s*:\s*0\s*[;\"'])))"
     r"[^<>]*>(?:[^<]*(?:<(?!/(?P=name)\b)[^<]*){0,500}</(?P=name)\s*>)?",
     re.IGNORECASE,
@@ -39,7 +39,7 @@ _UNSEEN_ATTRIBUTE = re.compile(
     r"\s(?:alt|title|aria-[a-z]+|data-[\w-]+|placeholder)\s*=\s*(?:\"[^\"]*\"|'[^']*')", re.IGNORECASE
 )
 _EMAIL = re.compile(
-    r"(?<![\w.+/:%-])(?!git@)[\w+%-]+(?:\.[\w+%-]+)*@(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,24}(?![\w-]|\.\w*\d)",
+    r"(?<![\w.+/:%-])(?!git@)[\w+%-]+(?:\.[\w+%-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,62})\.){1,8}[a-z]{2,24}(?![\w-]|\.\w*\d)",
     re.IGNORECASE,
 )
 
@@ -66,12 +66,14 @@ _SECRET_SHAPES = (
 _SECRET = re.compile(r"\b(?:" + "|".join(_SECRET_SHAPES) + ")")
 _SECRET_SPANS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*KEY(?: BLOCK)?-----|\Z)", re.DOTALL),
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*KEY(?: BLOCK)?-----|\Z)", re.DOTALL
+        ),
         "[secret]",
     ),
     (re.compile(r"hooks\.slack\.com/services/[\w/]+"), "hooks.slack.com/services/[secret]"),
     (re.compile(r"\b(bearer|basic)\s+(?=[^\s\"']*\d)[\w.~+/-]{16,}=*", re.IGNORECASE), r"\1 [secret]"),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]+:)[^\s/:@]+@", re.IGNORECASE), r"\1[secret]@"),
+    (re.compile(r"(://[^\s/:@]{1,200}:)[^\s/:@]{1,200}@", re.IGNORECASE), r"\1[secret]@"),
     (
         re.compile(
             r"((?:api[_-]?key|secret(?:[_-]?access)?(?:[_-]?key)?|client[_-]?secret|access[_-]?token|auth[_-]?token"
@@ -88,10 +90,69 @@ _MARKED = (
     rf"[{_INVISIBLE}\x{{FE00}}-\x{{FE0F}}]|<!--|(?i)data:[a-z]+/|<[a-z][^<>]*\s(?:hidden|style|alt|title|aria-|data-|placeholder)"
     r"|@[a-z0-9-]+\.|://[^\s/:@]+:[^\s/@]+@"
 )
-_SECRET_MARKED = (
-    r"(?i)(?:gh[pousr]_|github_pat_|glpat-|AKIA|ASIA|ABIA|ACCA|xox[abeoprs]-|xapp-|AIza|GOCSPX-|ya29\.|eyJ|\bsk-|[rsp]k_(?:live|test)_|\bSG\."
-    r"|npm_|pypi-|\bhf_|sntry[su]_|dop_v1_)[\w+/=.-]{9}|-----BEGIN|hooks\.slack\.com|\b(?:bearer|basic)\s+[\w.~+/-]{16}"
-    r"|(?:api[_-]?key|secret|token|passw(?:or)?d|key)[\"']?\s*[:=]\s*[\"']?[\w/+~-]{16}"
+_SECRET_WORDS = (
+    *(
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "akia",
+        "asia",
+        "abia",
+        "acca",
+        "xoxa-",
+        "xoxb-",
+    ),
+    *(
+        "xoxe",
+        "xoxo-",
+        "xoxp-",
+        "xoxr-",
+        "xoxs-",
+        "xapp-",
+        "aiza",
+        "gocspx-",
+        "ya29.",
+        "eyj",
+        "k_live_",
+        "k_test_",
+        "sg.",
+    ),
+    *(
+        "npm_",
+        "pypi-",
+        "hf_",
+        "sntry",
+        "dop_v1_",
+        "private key",
+        "hooks.slack",
+        "bearer ",
+        "basic ",
+        "api_key",
+        "apikey",
+    ),
+    *("api-key", "secret", "access_token", "access-token", "accesstoken", "auth_token", "auth-token", "authtoken"),
+    *(
+        "refresh_token",
+        "refresh-token",
+        "refreshtoken",
+        "passwd",
+        "password",
+        "account_key",
+        "account-key",
+        "accountkey",
+    ),
+    *("sk-proj-", "sk-ant-", "sk-svcacct-", "sk-or-", " sk-", "\nsk-", "=sk-", '"sk-', "'sk-", ":sk-", "`sk-"),
+)
+"""Words, ASCII case ignored, without which none of the secret shapes can match."""
+
+_SECRET_SHAPE = (
+    r"(?i)(?:gh[pousr]_|github_pat_|glpat-|akia|asia|abia|acca|xox[abeoprs]-|xapp-|aiza|gocspx-|ya29\.|eyj|sk-|k_(?:live|test)_|sg\."
+    r"|npm_|pypi-|hf_|sntry[su]_|dop_v1_)[\w+/=.-]{9}|-----begin|hooks\.slack\.com|(?:bearer|basic)\s+[\w.~+/-]{16}"
+    r"|(?:key|secret|token|passw(?:or)?d)[\"']?\s*[:=]\s*[\"']?[\w/+~-]{16}"
 )
 
 
@@ -127,7 +188,8 @@ def clean(frame: pl.DataFrame, *, max_body_chars: int) -> tuple[pl.DataFrame, pl
     textless = (frame["content_hash"].is_null() & ~frame["state"].is_in(_TEXTLESS_STATES)).arg_true()
     for index in textless:
         reasons.setdefault(
-            index, ("no-text", "expected words in title or body, got none after hygiene; send the item again with text.")
+            index,
+            ("no-text", "expected words in title or body, got none after hygiene; send the item again with text."),
         )
     held = sorted(reasons)
     is_held = pl.Series([False]).new_from_index(0, frame.height).scatter(held, True) if held else None  # noqa: FBT003
@@ -141,13 +203,7 @@ def clean(frame: pl.DataFrame, *, max_body_chars: int) -> tuple[pl.DataFrame, pl
 
 def _normalised(column: str, line_ends: str, by: str) -> pl.Expr:
     """Missing text is empty text; line ends unified, control characters gone, no blanks around."""
-    return (
-        pl.col(column)
-        .fill_null("")
-        .str.replace_all(line_ends, by)
-        .str.replace_all(_CONTROLS, "")
-        .str.strip_chars()
-    )
+    return pl.col(column).fill_null("").str.replace_all(line_ends, by).str.replace_all(_CONTROLS, "").str.strip_chars()
 
 
 def _embedding_texts(frame: pl.DataFrame) -> pl.Series:
@@ -160,7 +216,11 @@ def _embedding_texts(frame: pl.DataFrame) -> pl.Series:
 def _without_hidden(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str]]:
     """The frame with `notes`, its marked rows cleaned; and by row number what was hidden in them."""
     joined = pl.concat_str("title", pl.lit("\n"), "body")
-    marked = frame.select(joined.str.contains(_MARKED) | joined.str.contains(_SECRET_MARKED)).to_series().arg_true()
+    texts = frame.select(joined.alias("text"))["text"]
+    is_marked = texts.str.contains(_MARKED)
+    worded = texts.str.contains_any(list(_SECRET_WORDS), ascii_case_insensitive=True).arg_true()
+    secret = worded.gather(texts.gather(worded).str.contains(_SECRET_SHAPE).arg_true())
+    marked = is_marked.scatter(secret, values=True).arg_true() if len(secret) else is_marked.arg_true()
     titles: list[str] = []
     bodies: list[str] = []
     notes: list[list[str]] = []
