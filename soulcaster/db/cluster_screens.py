@@ -228,14 +228,14 @@ def list_cluster_items(
 ) -> pl.DataFrame:
     """One page of a cluster's items, the strongest members first.
 
-    Columns: item_id, source, title, body, snippet, author, channel, url, state, happened_at, membership_strength,
-    is_exemplar, event_count.
+    Columns: item_id, source, title, body (at most 4,000 characters), snippet, author, channel, url, state, happened_at,
+    membership_strength, is_exemplar, similarity (cosine to the cluster's mean), reason, event_count.
     """
     return frame_of(
         con,
         """
         WITH page AS (
-            SELECT m.item_id, m.membership_strength, m.is_exemplar
+            SELECT m.item_id, m.membership_strength, m.is_exemplar, m.similarity, m.reason
             FROM memberships m
             WHERE m.run_id = CAST($run_id AS UUID) AND m.project_id = $project_id
                 AND m.cluster_id = TRY_CAST($cluster_id AS UUID) AND (m.is_exemplar OR NOT $only_exemplars)
@@ -245,7 +245,7 @@ def list_cluster_items(
         SELECT CAST(i.item_id AS VARCHAR) AS item_id, i.source, i.title, left(i.body, 4000) AS body,
             left(regexp_replace(trim(concat_ws('  ', nullif(i.title, ''), i.body)), '\\s+', ' ', 'g'), 300) AS snippet,
             i.author, i.channel, i.url, i.state, coalesce(i.created_at, i.first_seen_at) AS happened_at,
-            page.membership_strength, page.is_exemplar, i.event_count
+            page.membership_strength, page.is_exemplar, page.similarity, page.reason, i.event_count
         FROM page JOIN items i USING (item_id)
         WHERE i.project_id = $project_id
         ORDER BY page.is_exemplar DESC, page.membership_strength DESC, page.item_id

@@ -1,0 +1,115 @@
+"""One piece of feedback on a page, and tables of them. The text itself is always shown as text, never as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from app.words import (
+    SOURCE_COLORS,
+    SOURCE_LABELS,
+    STATE_LABELS,
+    ago,
+    count,
+    exact,
+    is_web_link,
+    plain,
+    reader_zone,
+    web_links,
+)
+
+REASON_LABELS = {
+    "same-text": "same text",
+    "same-source-group": "same issue at the source",
+    "same-stack": "same stack trace",
+    "declared-duplicate": "declared a duplicate",
+    "near-text": "similar text",
+}
+_ROW_PIXELS = 38
+_MOST_PIXELS = 1000
+_SHORT_CHARACTERS = 420
+
+
+def show_item(row: dict[str, Any]) -> None:
+    """A bordered card: who, where, when, the text, a link to the source when it is a web address."""
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.caption(_byline(row), help=exact(row["happened_at"]), width="content")
+            if is_web_link(row["url"]):
+                st.link_button("Open at the source", row["url"], icon="↗️", type="tertiary")
+        title, body = row["title"].strip(), row["body"].strip()
+        if title:
+            st.markdown(f"**{plain(title)}**")
+        if not title and not body:
+            st.caption("No text is left: it was removed at the source.")
+        short = body if len(body) <= _SHORT_CHARACTERS else body[:_SHORT_CHARACTERS].rsplit(" ", 1)[0] + " …"
+        if short:
+            st.text(short)
+        if short != body:
+            with st.expander("Whole text"):
+                st.text(body)
+
+
+def _byline(row: dict[str, Any]) -> str:
+    parts = [SOURCE_LABELS.get(row["source"], plain(row["source"]))]
+    parts += [plain(row[name]) for name in ("channel", "author") if row[name]]
+    parts.append(ago(row["happened_at"]))
+    if row["event_count"] > 1:
+        parts.append(count(row["event_count"], "event"))
+    if row["state"] != "open":
+        parts.append(STATE_LABELS.get(row["state"], plain(row["state"])))
+    if row.get("reason"):
+        parts.append(REASON_LABELS.get(row["reason"], plain(row["reason"])))
+    return " · ".join(parts)
+
+
+def show_items_table(frame: pl.DataFrame, columns: list[str], *, key: str) -> str | None:
+    """Rows of items as a table; the id of the item whose row the reader picked, None without one."""
+    table = web_links(frame).with_columns(
+        pl.col("happened_at").dt.convert_time_zone(reader_zone()),
+        pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source")),
+        pl.col("state").replace_strict(STATE_LABELS, default=pl.col("state")),
+    )
+    picked = st.dataframe(
+        table,
+        key=key,
+        hide_index=True,
+        row_height=_ROW_PIXELS,
+        height=min(_MOST_PIXELS, (table.height + 1) * _ROW_PIXELS + 3),
+        column_order=columns,
+        column_config=_columns(),
+        placeholder="",
+        on_select="rerun",
+        selection_mode="single-cell",
+        alt="Feedback, one item a row; choose a cell to read the whole item",
+    )
+    cells = picked["selection"]["cells"]
+    return str(frame["item_id"][cells[0][0]]) if cells and cells[0][0] < frame.height else None
+
+
+def _columns() -> dict[str, Any]:
+    config = st.column_config
+    return {
+        "source": config.TextColumn("Source", width=105),
+        "snippet": config.TextColumn("Feedback", width="large"),
+        "author": config.TextColumn("Author", width=120),
+        "channel": config.TextColumn("Where", width=120),
+        "happened_at": config.DatetimeColumn("When", format="distance", width=120),
+        "cluster_title": config.TextColumn("Cluster", width="medium"),
+        "reason": config.TextColumn("Why here", width=140),
+        "similarity": config.ProgressColumn(
+            "Likeness",
+            min_value=0.0,
+            max_value=1.0,
+            format="%.2f",
+            width=110,
+            color=SOURCE_COLORS["github"],
+            help="Cosine between this text and the mean of the cluster's texts; 1 is the same direction.",
+        ),
+        "membership_strength": config.NumberColumn("Strength", format="%.2f", width=80),
+        "state": config.TextColumn("State", width=100),
+        "language": config.TextColumn("Lang.", width=60),
+        "url": config.LinkColumn("Link", display_text="open ↗", width=80),
+    }

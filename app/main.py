@@ -1,0 +1,50 @@
+"""Entry of the app: `streamlit run app/main.py`. Names the pages and the project; each page is a file in `screens/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app import queries
+from app.words import plain, told
+from soulcaster.errors import SoulcasterError
+from soulcaster.settings import load_settings
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Draw what all pages share, then the page that was asked for."""
+    st.set_page_config(page_title="Soulcaster", page_icon="🔮", layout="wide")
+    st.logo(HERE / "static" / "logo.svg", size="large")
+    pages = {
+        "Explore": [
+            st.Page("screens/overview.py", title="Overview", icon="🧭", default=True),
+            st.Page("screens/clusters.py", title="Clusters", icon="🗂️", url_path="clusters"),
+            st.Page("screens/cluster.py", title="Cluster", icon="🔎", url_path="cluster", visibility="hidden"),
+            st.Page("screens/feedback.py", title="Feedback", icon="💬", url_path="feedback"),
+        ],
+        "Operate": [st.Page("screens/history.py", title="Runs", icon="⚙️", url_path="runs")],
+    }
+    page = st.navigation(pages)
+    try:
+        settings = load_settings()
+    except SoulcasterError as error:
+        st.error(plain(str(error)), icon="⚠️")
+        st.stop()
+    with told():
+        _choose_project(settings.project)
+    page.run()
+
+
+def _choose_project(preset: str) -> None:
+    """A choice in the sidebar, when there is one; the address names the project, so that a link can be shared."""
+    names = queries.ask(queries.screens.list_projects) if load_settings().duckdb_path.exists() else []
+    options = sorted({preset, *names})
+    if len(options) > 1:
+        st.sidebar.selectbox("Project", options, index=options.index(preset), key="project", bind="query-params")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Cached reads of the store: open, read, close. A cached result is thrown away as soon as the file has changed.
+
+Never keeps a connection, so that flows can write at any time; waits only briefly, so that a busy store costs a
+sentence on the page and not a hanging page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import duckdb
+import streamlit as st
+
+from soulcaster.db import cluster_screens, screens
+from soulcaster.settings import Settings, load_settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_WAIT_SECONDS = 4.0
+"""Longest wait of a page for the store; a flow's transaction takes well under a second."""
+
+Query = Callable[Concatenate[duckdb.DuckDBPyConnection, P], T]
+
+
+def project() -> str:
+    """The project the reader looks at."""
+    chosen: str | None = st.session_state.get("project")
+    return chosen or load_settings().project
+
+
+def ask(query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Result of a function of `soulcaster.db.screens` or `cluster_screens`, from the cache while the store is the same.
+
+    Raises:
+        TransientError, PermanentError: as `screens.read_screen`.
+    """
+    settings: Settings = load_settings()
+    path = settings.duckdb_path.resolve()
+    wait = min(_WAIT_SECONDS, settings.lock_timeout_seconds)
+    name = f"{query.__module__}.{query.__qualname__}"
+    answer: T = _read(
+        str(path), _stamp(path), name, repr((args, kwargs)), lambda con: query(con, *args, **kwargs), wait
+    )
+    return answer
+
+
+@st.cache_data(ttl="10m", max_entries=500, show_spinner=False)
+def _read(
+    path: str,
+    stamp: tuple[int, ...],  # noqa: ARG001  part of the key
+    name: str,  # noqa: ARG001  part of the key
+    arguments: str,  # noqa: ARG001  part of the key
+    _fn: Callable[[duckdb.DuckDBPyConnection], Any],
+    _wait_seconds: float,
+) -> Any:  # noqa: ANN401  whatever the query answers
+    return screens.read_screen(Path(path), _fn, timeout_seconds=_wait_seconds)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Time and size of the store's files: every commit changes one of them."""
+    found: list[int] = []
+    for file in (path, path.with_name(path.name + ".wal")):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            found += [0, 0]
+        else:
+            found += [status.st_mtime_ns, status.st_size]
+    return tuple(found)
+
+
+def bucket_for(oldest_at: datetime | None, newest_at: datetime | None) -> screens.Bucket:
+    """The bucket that gives a chart of that span between about ten and eighty bars."""
+    span = (newest_at - oldest_at) if oldest_at and newest_at else timedelta(0)
+    if span <= timedelta(days=60):
+        return "day"
+    if span <= timedelta(days=500):
+        return "week"
+    return "month" if span <= timedelta(days=365 * 7) else "year"
+
+
+def since(days: int | None, newest_at: datetime | None) -> datetime | None:
+    """Start of the last `days` days before now, or before the newest item of an archive; None for all time."""
+    if days is None or newest_at is None:
+        return None
+    return min(newest_at, datetime.now(UTC)) - timedelta(days=days)
+
+
+__all__ = ["ask", "bucket_for", "cluster_screens", "project", "screens", "since"]

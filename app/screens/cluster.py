@@ -1,0 +1,183 @@
+"""One cluster: what it is about, who says so, why each item is in it, how it came to be, what is near."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from app import queries
+from app.charts import show_by_time
+from app.item_card import REASON_LABELS, show_item, show_items_table
+from app.words import SOURCE_LABELS, ago, count, exact, number, plain, title_of, told
+from soulcaster.db.cluster_screens import (
+    ClusterRow,
+    find_cluster,
+    list_cluster_items,
+    list_siblings,
+    list_transitions,
+)
+from soulcaster.db.screens import count_by_time
+
+_PAGE_ROWS = 25
+_MOST_EXEMPLARS = 5
+
+
+def page() -> None:
+    """Draw the page for the cluster that `?id=` names."""
+    st.page_link("screens/clusters.py", label="All clusters", icon="⬅️")
+    cluster_id = st.query_params.get("id", "")
+    with told():
+        cluster = queries.ask(find_cluster, queries.project(), cluster_id)
+        if cluster is None:
+            st.title("No such cluster", anchor=False)
+            st.info(
+                f"Project {plain(queries.project())} has no cluster {plain(cluster_id[:60]) or 'without an id'}; "
+                "pick one from the list.",
+                icon="🔎",
+            )
+            return
+        _head(cluster)
+        if cluster.n_items == 0:
+            st.info("The run on show no longer has this cluster; its history below says what became of it.", icon="🕰️")
+        else:
+            _exemplars(cluster)
+            _items(cluster)
+        _history(cluster)
+
+
+def _head(cluster: ClusterRow) -> None:
+    st.title(plain(title_of(cluster.title, cluster.cluster_id)), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(plain(cluster.status), color="blue")
+        if cluster.theme_id is not None:
+            st.badge(f"Theme: {plain(cluster.theme or 'untitled')}", color="gray")
+        if cluster.first_seen_at and cluster.last_seen_at:
+            st.caption(
+                f"first {ago(cluster.first_seen_at)}, last {ago(cluster.last_seen_at)}",
+                help=f"From {exact(cluster.first_seen_at)} to {exact(cluster.last_seen_at)}",
+                width="content",
+            )
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _summary(cluster)
+    with right:
+        with st.container(horizontal=True):
+            st.metric("Items", number(cluster.n_items), border=True, width=120)
+            st.metric(
+                "People",
+                number(cluster.n_people),
+                border=True,
+                width=120,
+                help="Distinct authors, and users as far as an error tracker counts them.",
+            )
+        st.markdown(" · ".join(f"{_source(name)} **{number(n)}**" for name, n in cluster.n_by_source.items()))
+    if cluster.n_items:
+        bucket = queries.bucket_for(cluster.first_seen_at, cluster.last_seen_at)
+        frame = queries.ask(count_by_time, queries.project(), bucket, cluster_id=cluster.cluster_id)
+        show_by_time(frame, bucket, height=150, key="timeline")
+
+
+def _summary(cluster: ClusterRow) -> None:
+    with st.container(border=True):
+        if cluster.summary:
+            st.text(cluster.summary)
+        if cluster.terms:
+            st.markdown(" ".join(f":gray-badge[{plain(term)}]" for term in cluster.terms[:12]))
+        st.caption(_method(cluster))
+
+
+def _method(cluster: ClusterRow) -> str:
+    if cluster.title is None:
+        return "Not named yet: `summarize` writes titles after each grouping."
+    how = (
+        "Picked from the feedback: a typical item, and the words that set this cluster apart. No model wrote it."
+        if cluster.summary_method == "extractive"
+        else f"Written by {plain(cluster.summary_method or 'an unknown model')} from the feedback below."
+    )
+    return how if cluster.is_title_current or cluster.n_items == 0 else how + " The items have changed since."
+
+
+def _source(name: str) -> str:
+    return SOURCE_LABELS.get(name, plain(name))
+
+
+def _exemplars(cluster: ClusterRow) -> None:
+    st.subheader("Typical feedback", anchor=False, help="The items in the middle of the cluster.")
+    frame = queries.ask(
+        list_cluster_items, queries.project(), cluster.cluster_id, only_exemplars=True, limit=_MOST_EXEMPLARS
+    )
+    for row in frame.iter_rows(named=True):
+        show_item(row)
+
+
+def _items(cluster: ClusterRow) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        st.subheader(f"All {count(cluster.n_items, 'item')}", anchor=False, width="content")
+        n_pages = -(-cluster.n_items // _PAGE_ROWS)
+        page_number = st.pagination(n_pages, key="page") if n_pages > 1 else 1
+    frame = queries.ask(
+        list_cluster_items,
+        queries.project(),
+        cluster.cluster_id,
+        limit=_PAGE_ROWS,
+        offset=(page_number - 1) * _PAGE_ROWS,
+    ).with_columns(pl.col("reason").replace_strict(REASON_LABELS, default=pl.col("reason")))
+    show_items_table(
+        frame, ["source", "snippet", "author", "happened_at", "reason", "similarity", "state", "url"], key="items"
+    )
+
+
+def _history(cluster: ClusterRow) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader("History", anchor=False)
+        frame = queries.ask(list_transitions, queries.project(), cluster.cluster_id)
+        if frame.is_empty():
+            st.caption(
+                f"First grouped {ago(cluster.created_at)}; no later run has changed it.", help=exact(cluster.created_at)
+            )
+        for row in frame.iter_rows(named=True):
+            st.markdown(f"{_event(row, cluster.cluster_id)} · {ago(row['created_at'])}", help=exact(row["created_at"]))
+    with right:
+        st.subheader(
+            "Near by", anchor=False, help="Clusters that share telling words or the theme. Words, not meaning."
+        )
+        frame = queries.ask(list_siblings, queries.project(), cluster.cluster_id)
+        if frame.is_empty():
+            st.caption("No other cluster shares its words or its theme.")
+        for row in frame.iter_rows(named=True):
+            shared = ", ".join(plain(term) for term in row["shared"]) or "same theme"
+            st.page_link(
+                "screens/cluster.py",
+                label=f"{plain(title_of(row['title'], row['cluster_id']))} ({number(row['n_items'])})",
+                query_params={"id": row["cluster_id"]},
+                help=f"Shares: {shared}",
+            )
+
+
+def _event(row: dict[str, Any], cluster_id: str) -> str:
+    """One transition in words, as seen from the cluster on the page."""
+    is_other = row["other_cluster_id"] == cluster_id
+    other_id = row["cluster_id"] if is_other else row["other_cluster_id"]
+    other = plain(title_of(row["title"] if is_other else row["other_title"], other_id))
+    size = "" if row["n_items"] is None else f" ({count(row['n_items'], 'item')})"
+    match row["kind"]:
+        case "emerged":
+            return f"🌱 appeared{size}"
+        case "survived":
+            overlap = "" if row["overlap"] is None else f", {row['overlap']:.0%} the same items"
+            return f"➡️ lived on{size}{overlap}"
+        case "split":
+            return f"🌿 was cut out of *{other}*{size}" if is_other else f"✂️ lost a part to *{other}*{size}"
+        case "absorbed":
+            return f"🧲 took in *{other}*{size}" if is_other else f"🧲 became part of *{other}*"
+        case "disappeared":
+            return "🍂 fell apart: its items stand alone or moved elsewhere"
+        case kind:
+            return plain(kind)
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,139 @@
+"""Clusters: the list, narrowed by filters that live in the address, sorted and paged by the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from app import cluster_table, queries
+from app.words import SOURCE_LABELS, count, number, spreadsheet_safe, title_of, told
+from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, list_clusters, list_statuses, list_themes
+
+_PAGE_ROWS = 100
+_MOST_EXPORTED = 100_000
+_SORTS: dict[str, ClusterSort] = {
+    "Most items": "items",
+    "Most people": "people",
+    "Growing fastest": "rising",
+    "Seen last": "recent",
+    "Title": "title",
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Clusters", anchor=False)
+    with told():
+        filters, sort = _filters()
+        project = queries.project()
+        number_of_page = max(1, int(st.session_state.get("page", 1)))
+        offset = (number_of_page - 1) * _PAGE_ROWS
+        frame, n_found = queries.ask(list_clusters, project, filters, sort=sort, limit=_PAGE_ROWS, offset=offset)
+        if n_found == 0:
+            _nothing(filters)
+            return
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.caption(f"{count(n_found, 'cluster')} · click a row to open it", width="content")
+            _export(project, filters, sort)
+        cluster_table.show(frame, key="clusters")
+        n_pages = -(-n_found // _PAGE_ROWS)
+        if n_pages > 1 or number_of_page > 1:
+            st.pagination(n_pages, key="page", bind="query-params")
+
+
+def _filters() -> tuple[ClusterFilters, ClusterSort]:
+    project = queries.project()
+    themes = queries.ask(list_themes, project)
+    names = {
+        row["theme_id"]: f"{row['title'] or 'Untitled theme'} ({number(row['n_clusters'])})"
+        for row in themes.iter_rows(named=True)
+    }
+    statuses = queries.ask(list_statuses, project)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Search",
+            key="q",
+            bind="query-params",
+            type="search",
+            placeholder="words in titles and feedback",
+            max_chars=200,
+            width=260,
+            on_change=_first_page,
+        )
+        sources = st.multiselect(
+            "Sources",
+            list(SOURCE_LABELS),
+            key="source",
+            bind="query-params",
+            width=240,
+            placeholder="all",
+            format_func=lambda name: SOURCE_LABELS[name],
+            on_change=_first_page,
+        )
+        theme = st.selectbox(
+            "Theme",
+            list(names),
+            index=None,
+            key="theme",
+            bind="query-params",
+            width=220,
+            placeholder="all",
+            format_func=lambda theme_id: names[theme_id],
+            on_change=_first_page,
+        )
+        chosen = st.multiselect(
+            "Status", statuses, key="status", bind="query-params", width=170, placeholder="all", on_change=_first_page
+        )
+        least = st.number_input(
+            "Items, at least", 1, 1_000_000, 1, key="min", bind="query-params", width=130, on_change=_first_page
+        )
+        sort = st.selectbox("Sort by", list(_SORTS), key="sort", bind="query-params", width=160, on_change=_first_page)
+    return (
+        ClusterFilters(
+            sources=tuple(sorted(sources)),
+            theme_id=theme,
+            statuses=tuple(sorted(chosen)),
+            min_items=int(least),
+            text=text or "",
+        ),
+        _SORTS[sort],
+    )
+
+
+def _first_page() -> None:
+    st.session_state["page"] = 1
+
+
+def _nothing(filters: ClusterFilters) -> None:
+    if filters == ClusterFilters():
+        st.info("No clusters yet: they appear after the first `recluster`.", icon="🗂️")
+        st.page_link("screens/overview.py", label="What to do first", icon="🧭")
+    else:
+        st.info("No cluster passes these filters.", icon="🔍")
+        st.page_link("screens/clusters.py", label="Clear the filters", icon="✖️")
+
+
+def _export(project: str, filters: ClusterFilters, sort: ClusterSort) -> None:
+    def made() -> bytes:
+        frame, _ = queries.ask(list_clusters, project, filters, sort=sort, limit=_MOST_EXPORTED)
+        return as_csv(frame)
+
+    st.download_button("Export CSV", made, "clusters.csv", "text/csv", icon="⬇️", on_click="ignore")
+
+
+def as_csv(frame: pl.DataFrame) -> bytes:
+    """The rows of the list as CSV: lists joined by spaces, formulas disarmed, times in ISO 8601 UTC."""
+    columns: dict[str, Any] = {
+        "title": pl.struct("title", "cluster_id").map_elements(
+            lambda row: title_of(row["title"], row["cluster_id"]), return_dtype=pl.String
+        ),
+        "sources": pl.col("sources").list.join(" "),
+        "trend": pl.col("trend").list.eval(pl.element().cast(pl.String)).list.join(" "),
+    }
+    return spreadsheet_safe(frame.with_columns(**columns)).write_csv().encode()
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,246 @@
+"""Feedback: every item, the noise lane, what waits for the next grouping, and the quarantine. Paged by the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from app import queries
+from app.item_card import show_item, show_items_table
+from app.words import SOURCE_LABELS, STATE_LABELS, ago, count, exact, number, plain, reader_zone, title_of, told
+from soulcaster.db.screens import (
+    ItemFilters,
+    Lane,
+    count_quarantine,
+    find_item,
+    list_item_values,
+    list_items,
+    list_quarantine,
+)
+
+_PAGE_ROWS = 50
+_LANES: dict[str, Lane] = {"all": "all", "clustered": "clustered", "noise": "noise", "waiting": "waiting"}
+_VIEWS = {
+    "all": "All",
+    "clustered": "In clusters",
+    "noise": "Noise",
+    "waiting": "Waiting",
+    "quarantine": "Quarantine",
+}
+_DETAILS = [
+    *["external_id", "trust", "state_reason", "source_group", "duplicate_of", "exception_type", "culprit", "frames"],
+    *["release", "environment", "level", "labels", "user_count", "language", "notes", "first_seen_at", "changed_at"],
+]
+_VIEW_NOTES = {
+    "all": "Everything that came in.",
+    "clustered": "What the run on show put into a cluster.",
+    "noise": "What stands alone: nothing else says the same, so far.",
+    "waiting": "What came in after the run on show; the next grouping takes it in.",
+    "quarantine": "What we could not or would not take in. Nothing is dropped: each row keeps its reason.",
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Feedback", anchor=False)
+    view = st.segmented_control(
+        "View", list(_VIEWS), format_func=_VIEWS.__getitem__, default="all", key="view", bind="query-params",
+        label_visibility="collapsed", on_change=_first_page, required=True,
+    ) or "all"  # fmt: skip
+    st.caption(_VIEW_NOTES[view])
+    with told():
+        if view == "quarantine":
+            _quarantine()
+        else:
+            _items(_LANES[view])
+
+
+def _items(lane: Lane) -> None:
+    project = queries.project()
+    filters = _filters(lane)
+    page_number = max(1, int(st.session_state.get("page", 1)))
+    frame, n_found = queries.ask(list_items, project, filters, limit=_PAGE_ROWS, offset=(page_number - 1) * _PAGE_ROWS)
+    if n_found == 0:
+        _nothing(filters, lane)
+        return
+    st.caption(f"{count(n_found, 'item')} · click a row to read it")
+    columns = ["source", "snippet", "channel", "author", "happened_at", "cluster_title", "state", "language", "url"]
+    if lane in ("noise", "waiting"):
+        columns.remove("cluster_title")
+    picked = show_items_table(_with_cluster_names(frame), columns, key=f"items-{lane}-{page_number}")
+    n_pages = -(-n_found // _PAGE_ROWS)
+    if n_pages > 1 or page_number > 1:
+        st.pagination(n_pages, key="page", bind="query-params")
+    if picked is not None:
+        _whole_item(picked)
+
+
+def _with_cluster_names(frame: pl.DataFrame) -> pl.DataFrame:
+    named = pl.struct("cluster_title", "cluster_id").map_elements(
+        lambda row: None if row["cluster_id"] is None else title_of(row["cluster_title"], row["cluster_id"]),
+        return_dtype=pl.String,
+    )
+    return frame.with_columns(named.alias("cluster_title"))
+
+
+def _filters(lane: Lane) -> ItemFilters:
+    values = queries.ask(list_item_values, queries.project())
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Search",
+            key="q",
+            bind="query-params",
+            type="search",
+            placeholder="words in title or text",
+            max_chars=200,
+            width=280,
+            on_change=_first_page,
+        )
+        sources = st.multiselect(
+            "Sources",
+            list(SOURCE_LABELS),
+            format_func=lambda name: SOURCE_LABELS[name],
+            key="source",
+            bind="query-params",
+            placeholder="all",
+            width=240,
+            on_change=_first_page,
+        )
+        states = st.multiselect(
+            "State",
+            values["states"],
+            format_func=lambda name: STATE_LABELS.get(name, name),
+            key="state",
+            bind="query-params",
+            placeholder="all",
+            width=180,
+            on_change=_first_page,
+        )
+        languages = st.multiselect(
+            "Language",
+            values["languages"],
+            key="language",
+            bind="query-params",
+            placeholder="all",
+            width=160,
+            on_change=_first_page,
+        )
+        order = st.selectbox(
+            "Order",
+            ["Newest first", "Oldest first"],
+            key="order",
+            bind="query-params",
+            width=150,
+            on_change=_first_page,
+        )
+    return ItemFilters(
+        lane=lane,
+        sources=tuple(sorted(sources)),
+        states=tuple(sorted(states)),
+        languages=tuple(sorted(languages)),
+        text=text or "",
+        is_oldest_first=order == "Oldest first",
+    )
+
+
+def _first_page() -> None:
+    st.session_state["page"] = 1
+
+
+def _nothing(filters: ItemFilters, lane: Lane) -> None:
+    if filters != ItemFilters(lane=lane, is_oldest_first=filters.is_oldest_first):
+        st.info("No item passes these filters.", icon="🔍")
+    elif lane == "all":
+        st.info("No feedback yet.", icon="💬")
+        st.page_link("screens/overview.py", label="What to do first", icon="🧭")
+    else:
+        st.info("Nothing here.", icon="✅")
+
+
+def _whole_item(item_id: str) -> None:
+    item = queries.ask(find_item, queries.project(), item_id)
+    if item is None:
+        return
+    st.subheader("The whole item", anchor=False)
+    show_item(item)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if item["cluster_id"] is not None:
+            st.page_link(
+                "screens/cluster.py",
+                label=f"Cluster: {plain(title_of(item['cluster_title'], item['cluster_id']))}",
+                icon="🗂️",
+                query_params={"id": item["cluster_id"]},
+            )
+        else:
+            st.caption("In no cluster: " + ("stands alone." if item["is_grouped"] else "not grouped yet."))
+    with st.expander("Details"):
+        st.code("\n".join(f"{name}: {item[name]}" for name in _DETAILS if item[name] not in (None, [])), language=None)
+
+
+def _quarantine() -> None:
+    project = queries.project()
+    by_reason = queries.ask(count_quarantine, project)
+    if not by_reason:
+        st.info("The quarantine is empty.", icon="✅")
+        return
+    reasons = st.pills(
+        "Reasons",
+        list(by_reason),
+        selection_mode="multi",
+        key="reason",
+        bind="query-params",
+        format_func=lambda reason: f"{plain(reason)} ({number(by_reason[reason])})",
+        on_change=_first_page,
+    )
+    n_found = sum(by_reason[reason] for reason in reasons or by_reason)
+    page_number = max(1, int(st.session_state.get("page", 1)))
+    frame = queries.ask(
+        list_quarantine, project, tuple(sorted(reasons)), limit=_PAGE_ROWS, offset=(page_number - 1) * _PAGE_ROWS
+    )
+    table = frame.with_columns(
+        pl.col("quarantined_at").dt.convert_time_zone(reader_zone()),
+        pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source")),
+    )
+    config = st.column_config
+    picked = st.dataframe(
+        table,
+        key=f"quarantine-{page_number}",
+        hide_index=True,
+        row_height=38,
+        column_order=["source", "reason", "detail", "location", "external_id", "quarantined_at"],
+        column_config={
+            "source": config.TextColumn("Source", width=105),
+            "reason": config.TextColumn("Reason", width=140),
+            "detail": config.TextColumn("What we saw", width="large"),
+            "location": config.TextColumn("Where", width=180),
+            "external_id": config.TextColumn("Id at the source", width=130),
+            "quarantined_at": config.DatetimeColumn("When", format="distance", width=120),
+        },
+        placeholder="",
+        on_select="rerun",
+        selection_mode="single-cell",
+        alt="Quarantined rows; choose a cell to see the whole row",
+    )
+    n_pages = -(-n_found // _PAGE_ROWS)
+    if n_pages > 1 or page_number > 1:
+        st.pagination(n_pages, key="page", bind="query-params")
+    cells = picked["selection"]["cells"]
+    if cells:
+        _quarantined_row(frame.row(cells[0][0], named=True))
+
+
+def _quarantined_row(row: dict[str, Any]) -> None:
+    st.subheader("The row as we saw it", anchor=False)
+    with st.container(border=True):
+        at = row["quarantined_at"]
+        st.caption(f"{plain(str(row['reason']))} · {ago(at)}", help=exact(at))
+        st.code(str(row["detail"]), language=None, wrap_lines=True)
+        if row["payload"]:
+            st.caption("As received (at most 4,000 characters):")
+            st.code(str(row["payload"]), language=None, wrap_lines=True)
+
+
+if __name__ == "__main__":
+    page()
