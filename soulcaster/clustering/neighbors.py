@@ -26,7 +26,11 @@ class Edges(NamedTuple):
 
 
 def nearest_neighbors(
-    matrix: npt.NDArray[np.float32], k: int = 30, *, on_progress: Callable[[int, int], None] | None = None
+    matrix: npt.NDArray[np.float32],
+    k: int = 30,
+    *,
+    block_bytes: int = _BLOCK_BYTES,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Indices int64 and cosine similarities float32, both (n, min(k, n - 1)), of the nearest other rows.
 
@@ -36,6 +40,7 @@ def nearest_neighbors(
     Args:
         matrix: float32 (n, d), L2-normalised rows.
         k: neighbours a row. 30 gave the partition of dense HDBSCAN on every set tried (docs/decisions.md).
+        block_bytes: bound of the products held at once; decides nothing else.
         on_progress: called with (rows done, n).
     """
     n = len(matrix)
@@ -44,7 +49,7 @@ def nearest_neighbors(
     similarities = np.empty((n, k), dtype=np.float32)
     if k == 0:
         return indices, similarities
-    block = max(1, _BLOCK_BYTES // (4 * n))
+    block = max(1, block_bytes // (4 * n))
     for start in range(0, n, block):
         stop = min(start + block, n)
         products = matrix[start:stop] @ matrix.T

@@ -11,13 +11,13 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _ELEMENT = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,1000}>")
 _TAG_START = re.compile(r"<(?=[a-zA-Z/!?])")
-_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\([^()\s]{0,2000}[^()]{0,300}\)")
+_LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\((?:[^()\n]|\([^()\n]{0,200}\)){0,2000}\)")
 _REFERENCE = re.compile(r"!?\[([^\[\]]{0,300})\]\[[^\[\]]{0,300}\]")
 _URL = re.compile(r"\b(?:https?|ftp|file|data|javascript|vbscript):\S+|\bwww\.\S+", re.IGNORECASE)
 _LINE_MARK = re.compile(
     r"^[ \t]*(?:#{1,6}(?=\s|\w)|>+|[-*+](?=\s)|\d{1,3}[.)](?=\s)|[-=_*]{3,}\s*$)[ \t]*", re.MULTILINE
 )
-_EMPHASIS = re.compile(r"\*+|~~+|`+|(?<!\w)_+(?=\w)|(?<=\w)_+(?!\w)|\|")
+_EMPHASIS = re.compile(r"\*+|~~+|`+|(?<!\w)_+(?=\w)|(?<=\w)_+(?!\w)|\||\]\(")
 _PREFIX = re.compile(
     r"^(?:\s*(?:\[[^\[\]]{1,30}\]|(?:bug|issue|feature request|question|help)\s*[:\-]\s))+", re.IGNORECASE
 )
