@@ -5,6 +5,7 @@ Plain HTTP, because importing Prefect costs seconds and the domain must not know
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from soulcaster.errors import PermanentError, TransientError
 
 _TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 _PAGE = 200
+_RUN_SUFFIX = re.compile(r"-[0-9a-f]{3}$")
+"""What Prefect adds to a task's name to tell its runs apart."""
 
 
 class RunState(BaseModel):
@@ -35,7 +38,7 @@ class RunState(BaseModel):
 
 
 @contextmanager
-def connect(api_url: str) -> Iterator[httpx.Client]:
+def connect(api_url: str, *, timeout_seconds: float = 60.0) -> Iterator[httpx.Client]:
     """A client for the server at `api_url`, whose errors come out as ours.
 
     Raises:
@@ -43,7 +46,7 @@ def connect(api_url: str) -> Iterator[httpx.Client]:
         PermanentError: the server refused the request.
     """
     try:
-        with httpx.Client(base_url=api_url, timeout=60) as client:
+        with httpx.Client(base_url=api_url, timeout=timeout_seconds) as client:
             yield client
     except httpx.HTTPStatusError as error:
         request, answer = error.request, error.response
@@ -81,7 +84,9 @@ def get_run(client: httpx.Client, run_id: str) -> RunState:
         state=state.get("name") or "Unknown",
         type=state.get("type") or "UNKNOWN",
         message=state.get("message") or "",
-        tasks=[(task["name"], task["state_name"] or "", task["estimated_run_time"]) for task in tasks],
+        tasks=[
+            (_RUN_SUFFIX.sub("", task["name"]), task["state_name"] or "", task["estimated_run_time"]) for task in tasks
+        ],
     )
 
 

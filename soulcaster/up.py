@@ -94,6 +94,7 @@ def _start_all(settings: Settings, members: Family, echo: Echo) -> None:
 
     _wait_for(members, "receiver", _url(settings, settings.receiver_port) + "/health")
     ready("receiver")
+    echo("  waiting for the prefect server (the first time it builds its database: 10 s, or 40 s on a busy machine)")
     _wait_for(members, "prefect-server", _url(settings, settings.prefect_port) + "/api/health")
     ready("prefect server")
     with prefect_api.connect(_api_url(settings)) as client:
