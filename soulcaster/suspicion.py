@@ -15,115 +15,150 @@ import unicodedata
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+import polars as pl
+
 _FRAGMENT_CHARS = 200
 _ENCODED_CHARS = 4_000
 
+# fmt: off  one word a line would be a page
 HINTS = (
-    *("ignor", "disregard", "forget ", "override", "bypass", "system prompt", "instruction", "directive", "exfiltrat"),
-    *(
-        "printenv",
-        "anything now",
-        "an ai",
-        " ai agent",
-        " ai assistant",
-        " ai model",
-        " ai bot",
-        "language model",
-        " llm",
-    ),
-    *(
-        "coding agent",
-        "coding assistant",
-        "from now on",
-        "you are now",
-        "you are no longer",
-        "pretend to be",
-        "act as ",
-    ),
-    *(
-        "oublie",
-        "vergiss",
-        "vergesst",
-        "missachte",
-        "игнорир",
-        "забудь",
-        "忽略",
-        "无视",
-        "無視",
-        "忘れ",
-        "忘记",
-        "忘記",
-    ),
-    *("不要理会", "무시", "이전", "olvid", "desconsider", "esqueça", "esquece", "dimentica", "desatiende", "omite"),
-    *("vtaber", "cerivbhf", "erongi", "suoiverp", "base64", ".env", "id_rsa", "secrets", "environment variables"),
-    *("credentials", "api key", "api_key", "this issue", "this ticket", "this report", "this feedback", "this bug"),
-    *(
-        "viagra",
-        "cialis",
-        "levitra",
-        "kamagra",
-        "tramadol",
-        "casino",
-        "online betting",
-        "online gambling",
-        "slot gacor",
-    ),
-    *("online slots", "judi online", "loan", "escort", "call girls", "hot singles", "hot girls", "backlinks", "seo "),
-    *(
-        "followers",
-        "youtube subscribers",
-        "youtube views",
-        "guaranteed",
-        "double your",
-        "binary options",
-        "forex",
-        "spell",
-    ),
-    *(
-        "giveaway",
-        "lost bitcoin",
-        "stolen bitcoin",
-        "lost crypto",
-        "lost funds",
-        "stolen funds",
-        "hire a",
-        "essay writing",
-    ),
-    *(
-        "professional hacker",
-        "replica ",
-        "fake passport",
-        "fake doc",
-        "fake id",
-        "fake diploma",
-        "weight loss",
-        "gummies",
-    ),
-    *("male enhancement", "gift card", "claim your", "earn $", "earn up to", "make $", "make up to", "from home"),
-    *(
-        "toll free",
-        "toll-free",
-        "helpline",
-        "hotline",
-        "support number",
-        "care number",
-        "service number",
-        "help number",
-    ),
-    *("phone number", "contact number", "lost btc", "scammed"),
+    "ignor",
+    "disregard",
+    "forget ",
+    "override",
+    "bypass",
+    "system prompt",
+    "instruction",
+    "directive",
+    "exfiltrat",
+    "printenv",
+    "anything now",
+    "an ai",
+    " ai agent",
+    " ai assistant",
+    " ai model",
+    " ai bot",
+    "language model",
+    " llm",
+    "coding agent",
+    "coding assistant",
+    "from now on",
+    "you are now",
+    "you are no longer",
+    "pretend to be",
+    "act as ",
+    "oublie",
+    "vergiss",
+    "vergesst",
+    "missachte",
+    "игнорир",
+    "забудь",
+    "忽略",
+    "无视",
+    "無視",
+    "忘れ",
+    "忘记",
+    "忘記",
+    "不要理会",
+    "무시",
+    "이전",
+    "olvid",
+    "desconsider",
+    "esqueça",
+    "esquece",
+    "dimentica",
+    "desatiende",
+    "omite",
+    "base64",
+    ".env",
+    "id_rsa",
+    "secrets",
+    "environment variables",
+    "credentials",
+    "api key",
+    "api_key",
+    "this issue",
+    "this ticket",
+    "this report",
+    "this feedback",
+    "this bug",
+    "viagra",
+    "cialis",
+    "levitra",
+    "kamagra",
+    "tramadol",
+    "casino",
+    "online betting",
+    "online gambling",
+    "slot gacor",
+    "online slots",
+    "judi online",
+    "loan",
+    "escort",
+    "call girls",
+    "hot singles",
+    "hot girls",
+    "backlinks",
+    "seo ",
+    "followers",
+    "youtube subscribers",
+    "youtube views",
+    "guaranteed",
+    "double your",
+    "binary options",
+    "forex",
+    "spell",
+    "giveaway",
+    "lost bitcoin",
+    "stolen bitcoin",
+    "lost crypto",
+    "lost funds",
+    "stolen funds",
+    "hire a",
+    "essay writing",
+    "professional hacker",
+    "replica ",
+    "fake passport",
+    "fake doc",
+    "fake id",
+    "fake diploma",
+    "weight loss",
+    "gummies",
+    "male enhancement",
+    "gift card",
+    "claim your",
+    "earn $",
+    "earn up to",
+    "make $",
+    "make up to",
+    "from home",
+    "toll free",
+    "toll-free",
+    "helpline",
+    "hotline",
+    "support number",
+    "care number",
+    "service number",
+    "help number",
+    "phone number",
+    "contact number",
+    "lost btc",
+    "scammed",
 )
+# fmt: on
 """Any of these words (ASCII case ignored) makes a text worth a closer look; a text without passes at once."""
 
 ENCODED_HINT = (
     r"[A-Za-z0-9+/]{48}|(?:[0-9a-fA-F]{2}[ :]){20}|(?:%[0-9a-fA-F]{2}){5}|(?:&#x?[0-9a-fA-F]+;){4}"
     r"|(?:\\u00[0-9a-fA-F]{2}){4}|[A-Za-z][ ._*-][A-Za-z][ ._*-][A-Za-z][ ._*-][A-Za-z][ ._*-][A-Za-z][ ._*-]"
-    r"|[\x{FF21}-\x{FF5A}\x{1D400}-\x{1D7FF}]{3}|[iI1!|][gG9][nN][o0][rR][eE3]"
+    r"|[\x{FF21}-\x{FF5A}\x{1D400}-\x{1D7FF}]{3}|[A-Za-z][\x{0370}-\x{052F}]|[\x{0370}-\x{052F}][A-Za-z]|(?i)[1!|]gn[o0]r[e3]|ign0r[e3]|ignor3|vtaber|cerivbhf|erongi|suoiverp|base64"
 )
 """Rust regex for texts that may hide words in another spelling: base64, hex, escapes, spaced or look-alike letters."""
 
 _VERB = r"(?:ignore|disregard|forget|override|bypass|discard|neglect|do\s+not\s+(?:follow|obey)|don'?t\s+(?:follow|obey)|stop\s+(?:following|obeying))"  # noqa: E501  one regex
 _ORDER = r"(?:instructions?|prompts?|directives?|directions|guidelines|guardrails|system\s+(?:message|prompt)s?|programming|training)"  # noqa: E501  one regex
-_BEFORE = r"(?:previous(?:ly\s+given)?|prior|above|preceding|earlier|foregoing|former|original|initial|existing|past)"
+_BEFORE = r"(?:previous(?:ly\s+given)?|prior|above|preceding|earlier|foregoing|former)"
+_FIRST = r"(?:original|initial|existing|past|current)\s+(?:instructions?|directives?|programming|training)"
 _REPORTED = re.compile(
     r"(?:\b(?:seems?|appears?|starts?|tends?|continues?|going|used|likely|happens|causes?\s+(?:it|them)|model|bot|agent)\s+to"
     r"|\b(?:will|would|may|might|can|could|does|did|do|doesn't|didn't|don't|not|it|they|makes\s+it|to\s+just|that|which"
@@ -136,41 +171,46 @@ _Rule = tuple[tuple[_Words, ...], re.Pattern[str]]
 """Groups of words of which one each must be there, and the regex that is only then worth its time."""
 
 _VERBS = ("ignore", "disregard", "forget", "override", "bypass", "discard", "neglect", "follow", "obey")
-_OBJECTS = (
-    *(
-        "instruction",
-        "prompt",
-        "directi",
-        "guideline",
-        "guardrail",
-        "system message",
-        "programming",
-        "training",
-        "rules",
-    ),
-    *(
-        "commands",
-        "context",
-        "messages",
-        "text",
-        "constraints",
-        "everything",
-        "anything",
-        "all",
-        "restrictions",
-        "safety",
-    ),
-    *("polic", "filters"),
+_OBJECTS = ("instruction", "prompt", "directi", "guideline", "guardrail", "system message", "programming", "training")
+_RULES = (
+    "rules",
+    "commands",
+    "context",
+    "messages",
+    "text",
+    "constraints",
+    "restrictions",
+    "safety",
+    "polic",
+    "filters",
 )
-_CARRIERS = (" to ", " at ", " into ", " via ", " in ", " as ")
-_MACHINES = ("ai", "llm", "autonomous", "automated", "coding", "language model")
-_SECRETS = (".env", "env", "secret", "credential", "key", "token", "id_rsa", "~/.")
+_ALL = ("ignore all", "disregard all", "forget all", "everything", "anything")
+_MACHINES = (
+    *(" ai ", " ai,", " ai:", " ai-", " ais ", "ai agent", "ai assistant", "ai model", "ai bot", "ai coding", "llm"),
+    *("language model", "coding agent", "coding assistant", "coding model", "autonomous", "automated"),
+)
+_SECRETS = (
+    *(
+        ".env",
+        "environment var",
+        "env var",
+        "env file",
+        "environment file",
+        "secret",
+        "credential",
+        "api key",
+        "api_key",
+    ),
+    *("api-key", "apikey", "token", "ssh key", "private key", "id_rsa", "~/."),
+)
+_CARRIERS = ("send", "post", "upload", "transmit", "forward", "mail", "leak", "paste", "append", "commit", "publish")
+_CARRIERS_WIDE = (*_CARRIERS, "include", "write", "print", "output", "echo", "dump", "reveal")
 
 _STRONG: tuple[_Rule, ...] = tuple(
     (needles, re.compile(pattern))
     for needles, pattern in (
         # orders to drop what came before
-        ((_VERBS, _OBJECTS), rf"\b{_VERB}\s+(?:\w+\s+){{0,4}}?{_BEFORE}\s+(?:\w+\s+){{0,3}}?{_ORDER}\b"),  # noqa: E501  one regex
+        ((_VERBS, _OBJECTS), rf"\b{_VERB}\s+(?:\w+\s+){{0,4}}?(?:{_BEFORE}\s+(?:\w+\s+){{0,3}}?{_ORDER}|{_FIRST})\b"),  # noqa: E501  one regex
         (
             (_VERBS, _OBJECTS),
             rf"\b{_VERB}\s+(?:\w+\s+){{0,3}}?{_ORDER}\s+(?:\w+\s+){{0,3}}?(?:above|before\s+this|so\s+far|you\s+(?:were|have\s+been|received|got))\b",
@@ -180,11 +220,11 @@ _STRONG: tuple[_Rule, ...] = tuple(
             rf"\b(?:ignore|disregard|forget|override)\s+(?:all\s+(?:of\s+)?|any\s+of\s+)?your\s+(?:\w+\s+){{0,3}}?{_ORDER}\b",
         ),  # noqa: E501  one regex
         (
-            (_VERBS, _OBJECTS),
+            (_VERBS, _RULES, ("ignore all", "disregard all", "forget all")),
             rf"\b(?:ignore|disregard|forget)\s+all\s+(?:of\s+)?(?:the\s+|your\s+)?{_BEFORE}\s+(?:rules|commands|context|messages|text|constraints)\b",
         ),  # noqa: E501  one regex
         (
-            (_VERBS, _OBJECTS),
+            (_VERBS, _ALL),
             r"\b(?:ignore|disregard|forget)\s+(?:everything|anything|all)\s+(?:that\s+)?(?:you\s+(?:were|have\s+been|'ve\s+been|know|learned)|i\s+(?:said|told\s+you)|was\s+said|(?:written|stated|said)\s+(?:above|before))",
         ),  # noqa: E501  one regex
         (
@@ -205,7 +245,10 @@ _STRONG: tuple[_Rule, ...] = tuple(
             r"\bfrom\s+now\s+on,?\s+(?:you|the\s+(?:ai|assistant|model))\s+(?:are|will|must|shall|should)\s+(?:\w+\s+){0,3}?(?:obey|ignore|disregard|act\s+as|pretend|respond\s+only|answer\s+only|comply|unrestricted)",
         ),  # noqa: E501  one regex
         (
-            (("act ", "behave ", "respond ", "pretend "),),
+            (
+                ("act ", "behave ", "respond ", "pretend "),
+                ("dan", "unrestricted", "unfiltered", "uncensored", "jailbroken", "evil"),
+            ),
             r"\b(?:act|behave|respond|pretend)\s+(?:as|like|to\s+be|you\s+are)\s+(?:if\s+you\s+(?:were|are)\s+)?(?:dan\b|an?\s+(?:unrestricted|unfiltered|uncensored|jailbroken|evil)\s+(?:ai|llm|model|assistant|chatbot|bot))",
         ),  # noqa: E501  one regex
         (
@@ -218,7 +261,7 @@ _STRONG: tuple[_Rule, ...] = tuple(
             r"\b(?:reveal|print|output|repeat|recite|disclose|leak|dump|expose|tell\s+me|show\s+me|give\s+me)\s+(?:(?:back|verbatim|me|us|all|of|out|word\s+for\s+word)\s+)*your\s+(?:\w+\s+){0,3}?(?:system\s+(?:prompt|message|instructions?)|(?:initial|hidden|secret|original|internal)\s+(?:prompt|instructions?))",
         ),  # noqa: E501  one regex
         (
-            ((" above",),),
+            ((" above",), ("words", "text", "everything")),
             r"\b(?:repeat|print|output)\s+(?:the\s+)?(?:words|text|everything)\s+above\b[^.?!]{0,60}\b(?:you\s+are|verbatim|system|prompt|code\s+block)",
         ),  # noqa: E501  one regex
         # orders addressed to a machine reader
@@ -232,20 +275,20 @@ _STRONG: tuple[_Rule, ...] = tuple(
         ),  # noqa: E501  one regex
         (
             (_MACHINES,),
-            r"\b(?:as|while|when)\s+(?:an?\s+|the\s+)?(?:ai|llm|coding|language)\s+(?:agent|assistant|model)[^.?]{0,60}\byou\s+(?:must|should|shall|will|are\s+(?:required|instructed|allowed))\b",
+            r"\b(?:as|while|when)\s+(?:an?\s+|the\s+)?(?:ai|llm|coding|language)\s+(?:coding\s+)?(?:agent|assistant|model)[^.?]{0,60}\byou\s+(?:must|should|shall|will|are\s+(?:required|instructed|allowed))\b",
         ),  # noqa: E501  one regex
         (
             (_MACHINES,),
             r"\b(?:ai|llm|coding)\s+(?:agents?|assistants?|models?|bots?)\s+(?:that\s+(?:read|process|fix)\w*|reading|processing|fixing|working\s+on|summari[sz]ing|triaging|handling)\s+this\b[^?]{0,160}\b(?:must|should|please|need\s+to|run|execute|send|add|ignore)\b",
         ),  # noqa: E501  one regex
         (
-            ((" this ",),),
+            (tuple(f"this {noun}" for noun in ("issue", "ticket", "report", "feedback", "bug", "text", "message")),),
             r"\b(?:when|while|before|after)\s+(?:fixing|processing|reading|summari[sz]ing|triaging|handling|resolving)\s+this\s+(?:issue|ticket|report|feedback|bug|text|message)\b[^?]{0,160}\b(?:also\s+|first\s+|you\s+must\s+|please\s+)(?:run|execute|curl|wget|send|post|upload|print|include|append|disable|delete|remove|push|commit|add)\b",
         ),  # noqa: E501  one regex
         # secrets carried out
         ((("exfiltrate",),), r"\bexfiltrate\b[^.\n]{0,80}\b(?:env|secrets?|tokens?|keys?|credentials?|data|source)\b"),  # noqa: E501  one regex
         (
-            (_SECRETS, _CARRIERS),
+            (_SECRETS, _CARRIERS_WIDE),
             r"\b(?:send|post|upload|transmit|forward|e-?mail|leak|paste|append|commit|publish|include|write|print|output|echo|dump|reveal)\s+(?:me\s+|us\s+)?(?:all\s+(?:of\s+)?)?(?:the\s+)?(?:your\s+|contents?\s+of\s+(?:the\s+|your\s+)?|values?\s+of\s+(?:the\s+|your\s+|all\s+)?)(?:\w+\s+){0,3}?(?:\.env\b|env(?:ironment)?\s+(?:variables|vars|file)|secrets?\b|credentials\b|api[ _-]?keys?\b|(?:access|github|auth)[ _-]?tokens?\b|ssh\s+keys?|private\s+keys?|id_rsa|~/\.(?:ssh|aws)|\$?[a-z_]*(?:token|secret|api_key)\b)[^.\n]{0,80}?\b(?:to|at|into|via|in|as)\s+(?:(?:the|this|a|an|your)\s+)?(?:https?://|\S+@|pull\s+request|pr\b|comment|issue|description|commit|reply|response|answer|webhook|following\s+(?:url|address|server))",
         ),  # noqa: E501  one regex
         (
@@ -278,7 +321,7 @@ _STRONG: tuple[_Rule, ...] = tuple(
             r"\b(?:ignorez|ignore|oubliez|oublie)\s+(?:\w+\s+){0,4}?(?:instructions?|consignes?|directives?)\s+(?:\w+\s+){0,2}?(?:précédent\w*|antérieur\w*|ci-dessus)",
         ),  # noqa: E501  one regex
         (
-            (("игнорир", "забудь"),),
+            (("гнорир", "абудь", "words above", "text above", "everything above"),),
             r"(?:игнорируй\w*|забудь\w*)\s+(?:\w+\s+){0,3}?(?:предыдущ\w*|прошл\w*|прежн\w*)\s+(?:\w+\s+)?(?:инструкц\w*|указани\w*|команд\w*)",
         ),  # noqa: E501  one regex
         (
@@ -301,21 +344,21 @@ _WEAK: tuple[_Rule, ...] = tuple(
             r"<\|(?:im_start|system|user|assistant|endoftext|im_end)\|>|\[/?inst\]|<</?sys>>|</?system>",
         ),  # noqa: E501  one regex
         (
-            (("system", "developer", "admin"),),
+            (("system", "developer", "admin"), ("system:", "r:", "n:", "]:", "e:", "t:")),
             r"(?:^|\n)\s*(?:###?\s*|\[+)?(?:system|developer|admin)(?:\s+(?:message|prompt|override|instruction))?\]*\s*:\s*(?:you\b|ignore|new\b|override|disregard|from\s+now)",
         ),  # noqa: E501  one regex
         ((("override",),), r"\b(?:system|admin|developer|security|root)\s+(?:prompt\s+)?override\b"),  # noqa: E501  one regex
         ((("begin",),), r"\bbegin\s+(?:new\s+)?(?:system\s+prompt|admin\s+instructions?|hidden\s+instructions?)\b"),  # noqa: E501  one regex
         (
-            (_VERBS, _OBJECTS),
+            (_VERBS, _RULES),
             rf"\b{_VERB}\s+(?:all\s+|any\s+|the\s+|these\s+|safety\s+|security\s+|your\s+)+(?:\w+\s+)?(?:rules|restrictions|safety|polic\w+|filters|constraints)\b",
         ),  # noqa: E501  one regex
         (
-            ((" mode",),),
+            ((" mode",), ("you are now",)),
             r"\byou\s+are\s+now\s+(?:in\s+)?(?:an?\s+)?(?:\w+\s+){0,2}?(?:developer|debug|admin|god|maintenance|root)\s+mode\b",
         ),  # noqa: E501  one regex
         (
-            (("not ", "n't ", "dont ", "never "),),
+            (("not ", "n't ", "dont ", "never "), ("tell ", "inform ", "mention ", "alert ", "notify ")),
             r"\b(?:do\s+not|don'?t|never)\s+(?:tell|inform|mention\s+(?:this|it)|alert|notify)\s*(?:to\s+)?(?:the\s+)?(?:users?|humans?|reviewers?|maintainers?|developers?|anyone)\b",
         ),  # noqa: E501  one regex
         (
@@ -335,7 +378,7 @@ _WEAK: tuple[_Rule, ...] = tuple(
             r"\b(?:without|no)\s+(?:any\s+)?(?:restrictions|ethical\s+guidelines|content\s+polic\w+|safety\s+(?:filters?|guidelines))\b",
         ),  # noqa: E501  one regex
         (
-            (("your ",),),
+            (("your new", "your only", "your real", "your true"),),
             r"\b(?:your\s+(?:new|only|real|true)\s+(?:task|goal|objective|job|purpose|instructions?)\s+(?:is|are)\b)",
         ),  # noqa: E501  one regex
         (
@@ -426,24 +469,39 @@ _ESCAPES = re.compile(r"\\u00([0-9a-fA-F]{2})")
 _SPACED = re.compile(r"\b(?:[A-Za-z][ ._*-]){5,}[A-Za-z]\b")
 
 
-def find_suspicion(text: str) -> tuple[str, str] | None:
-    """(reason, quoted fragment) why a text must wait for a person, or None; reasons: 'suspected-injection', 'spam'.
+def find_suspicions(texts: pl.Series, is_encoded: pl.Series) -> dict[int, tuple[str, str]]:
+    """(reason, quoted fragment) by position, for texts that must wait for a person: 'suspected-injection' or 'spam'.
+
+    Args:
+        texts: the texts that have one of `HINTS`, or are encoded.
+        is_encoded: `ENCODED_HINT` matched, so what the text hides in another spelling is searched, too.
 
     Source of the idea of encoded variants: OWASP's list of prompt injection forms (encodings, spacing, look-alikes).
     """
-    plain = _plain(text)
-    fragment = _find_injection(plain, weak_limit=2)
+    plains = pl.Series([f" {_plain(text)} " for text in texts], dtype=pl.String)
+    rules = (*_STRONG, *_WEAK, *_SPAM_OFFERS)
+    has_words = {words: plains.str.contains_any(list(words)).to_list() for groups, _ in rules for words in groups}
+    found = {}
+    for index, (text, plain, encoded) in enumerate(zip(texts, plains, is_encoded, strict=True)):
+        known = {words: flags[index] for words, flags in has_words.items()}
+        if suspicion := _find_suspicion(text, plain, known, is_encoded=encoded):
+            found[index] = suspicion
+    return found
+
+
+def _find_suspicion(text: str, plain: str, known: dict[_Words, bool], *, is_encoded: bool) -> tuple[str, str] | None:
+    fragment = _find_injection(plain, known, weak_limit=2)
     if fragment is not None:
         return "suspected-injection", fragment
-    for decoded in _decodings(text, plain):
+    for decoded in _decodings(text, plain) if is_encoded else ():
         # Nobody hides an order by chance, so a single weak pattern is enough here.
-        fragment = _find_injection(_plain(decoded), weak_limit=1)
+        fragment = _find_injection(f" {_plain(decoded)} ", {}, weak_limit=1)
         if fragment is not None:
             return "suspected-injection", f"(encoded) {fragment}"
     hotline = _SPAM_HOTLINE.search(plain) if "number" in plain or "line" in plain else None
     if hotline:
         return "spam", _quote(plain, hotline)
-    offers = list(_matches(_SPAM_OFFERS, plain, {}))
+    offers = list(_matches(_SPAM_OFFERS, plain, known))
     if len(offers) > 1 or (offers and _SPAM_CONTACT.search(plain)):
         return "spam", _quote(plain, offers[0])
     return None
@@ -458,8 +516,7 @@ def _plain(text: str) -> str:
     return _MIXED_WORD.sub(lambda word: word[0].translate(_LOOKALIKES), plain)
 
 
-def _find_injection(plain: str, *, weak_limit: int) -> str | None:
-    known: dict[_Words, bool] = {}
+def _find_injection(plain: str, known: dict[_Words, bool], *, weak_limit: int) -> str | None:
     for found in _matches(_STRONG, plain, known):
         if not _REPORTED.search(plain[max(0, found.start() - 40) : found.start()]):
             return _quote(plain, found)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import polars as pl
 
 from soulcaster.language import detect_languages
-from soulcaster.suspicion import ENCODED_HINT, HINTS, find_suspicion
+from soulcaster.suspicion import ENCODED_HINT, HINTS, find_suspicions
 
 MAX_TITLE_CHARS = 1_000
 _MAX_SEARCHED_CHARS = 30_000
@@ -305,14 +305,16 @@ def _cut(frame: pl.DataFrame, max_body_chars: int) -> pl.DataFrame:
 def _suspicions(texts: pl.Series, hidden: dict[int, str]) -> dict[int, tuple[str, str]]:
     """By row number: reason and one sentence with the fragment, for texts that wait for a person."""
     searched = texts.str.head(_MAX_SEARCHED_CHARS)
-    hinted = searched.str.contains_any(list(HINTS), ascii_case_insensitive=True) | searched.str.contains(ENCODED_HINT)
-    reasons = {}
-    for index, text in zip(hinted.arg_true(), searched.filter(hinted), strict=True):
-        if suspicion := find_suspicion(text):
-            reasons[index] = (suspicion[0], _detail(suspicion[1], "the text"))
-    for index, text in hidden.items():
-        if index not in reasons and (suspicion := find_suspicion(text)):
-            reasons[index] = (suspicion[0], _detail(suspicion[1], "a hidden part of the text"))
+    is_encoded = searched.str.contains(ENCODED_HINT)
+    hinted = (searched.str.contains_any(list(HINTS), ascii_case_insensitive=True) | is_encoded).arg_true()
+    found = find_suspicions(searched.gather(hinted), is_encoded.gather(hinted))
+    reasons = {
+        hinted[position]: (reason, _detail(fragment, "the text")) for position, (reason, fragment) in found.items()
+    }
+    rows = [row for row in hidden if row not in reasons]
+    unseen = pl.Series([hidden[row] for row in rows], dtype=pl.String)
+    for position, (reason, fragment) in find_suspicions(unseen, unseen.is_not_null()).items():
+        reasons[rows[position]] = (reason, _detail(fragment, "a hidden part of the text"))
     return reasons
 
 
