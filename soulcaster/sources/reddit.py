@@ -218,8 +218,15 @@ def _parse_comment(data: Record, thing: Record, is_escaped: bool) -> FeedbackIte
         updated_at=_edited_at(data) or created_at,
         state=state,
         state_reason=state_reason,
-        payload=compact_json(thing),
+        payload=compact_json(_without_replies(thing)),
     )
+
+
+def _without_replies(thing: Record) -> Record:
+    """The comment alone: its replies are things of their own."""
+    data = _data(thing)
+    own = {key: value for key, value in data.items() if key != "replies"}
+    return own if data is thing else thing | {"data": own}
 
 
 def _fullname(data: Record, kind: str) -> str:

@@ -166,7 +166,7 @@ def _parse_other(thing: Record) -> Outcome:
 
 def _parse_webhook(body: Record, data: Record, resource: str | None) -> Outcome:
     """The event or issue of an integration webhook; other resources are ignored under their name."""
-    shaped = next((name for name, key in _EVENT_RESOURCES.items() if is_record(data.get(key))), None)
+    shaped = next((name for name, key in _EVENT_RESOURCES.items() if key in data), None)
     if resource is not None and resource not in _EVENT_RESOURCES:
         return Ignored(reason=f"webhook-{slug(resource)}")
     if shaped is None and resource is None:

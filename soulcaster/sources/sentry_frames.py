@@ -11,7 +11,7 @@ from soulcaster.sources.fields import Record, find_record, find_text, is_record,
 MAX_FRAMES = 10
 _MAX_FRAME_CHARS = 256
 _HAS_PROTOCOL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_LEADING_DOTS = re.compile(r"(?:\.{0,2}/)+")
+_LEADING_DOTS = re.compile(r"^(?:\.{0,2}/)+")
 
 
 def find_frames(holders: Iterable[Record]) -> list[str]:
@@ -59,5 +59,6 @@ def _frame_name(frame: Record) -> str | None:
 
 
 def _source_path(path: str) -> str:
-    """A source file's path without scheme, host, query and leading dots."""
-    return _LEADING_DOTS.sub("", url_path(path) if _HAS_PROTOCOL.match(path) else path, count=1)
+    """A source file's path without scheme, host, query and dots."""
+    plain = url_path(path) if _HAS_PROTOCOL.match(path) else path
+    return _LEADING_DOTS.sub("", plain, count=1).replace("/./", "/")
