@@ -6,6 +6,8 @@ Plain HTTP, because importing Prefect costs seconds and the domain must not know
 from __future__ import annotations
 
 import re
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +18,8 @@ from pydantic import BaseModel
 
 from soulcaster.errors import PermanentError, TransientError
 
+_BUSY = {httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS}
+_BUSY_DELAYS_SECONDS = (0.2, 0.5, 1, 2, 4, 8, 16)
 _TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 _PAGE = 200
 _RUN_SUFFIX = re.compile(r"-[0-9a-f]{3}$")
@@ -38,25 +42,42 @@ class RunState(BaseModel):
 
 
 @contextmanager
-def connect(api_url: str, *, timeout_seconds: float = 60.0) -> Iterator[httpx.Client]:
+def connect(
+    api_url: str, *, auth: tuple[str, str] | None = None, timeout_seconds: float = 60.0
+) -> Iterator[httpx.Client]:
     """A client for the server at `api_url`, whose errors come out as ours.
 
     Raises:
-        TransientError: no connection, or the server answered 5xx.
-        PermanentError: the server refused the request.
+        TransientError: no connection, no answer in time, or the server failed.
+        PermanentError: the server refused a request.
     """
     try:
-        with httpx.Client(base_url=api_url, timeout=timeout_seconds) as client:
+        with httpx.Client(base_url=api_url, auth=auth, timeout=timeout_seconds) as client:
             yield client
     except httpx.HTTPStatusError as error:
-        request, answer = error.request, error.response
-        kind = TransientError if answer.is_server_error else PermanentError
-        raise kind(
-            f"Asking Prefect for {request.method} {request.url.path} was answered with {answer.status_code}: "
-            f"{answer.text[:300]!r}; see the Prefect server's log."
-        ) from error
+        raise _refused(error.response) from error
     except httpx.HTTPError as error:
         raise TransientError(f"Asking Prefect at {api_url!r} failed: {error!r}; is the server running?") from error
+
+
+def ask(client: httpx.Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401  JSON
+    """The decoded answer, None when there is no such thing (404). A busy server is asked again for half a minute.
+
+    Raises:
+        TransientError: the server stayed busy (its SQLite database is locked while many write) or failed.
+        PermanentError: the server refused the request.
+    """
+    answer = client.request(method, path, json=body)
+    for delay in _BUSY_DELAYS_SECONDS:
+        if answer.status_code not in _BUSY:
+            break
+        time.sleep(delay)
+        answer = client.request(method, path, json=body)
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    if not answer.is_success:
+        raise _refused(answer)
+    return answer.json() if answer.content else None
 
 
 def is_healthy(url: str) -> bool:
@@ -68,17 +89,29 @@ def is_healthy(url: str) -> bool:
 
 
 def start_run(client: httpx.Client, deployment: str, parameters: dict[str, Any]) -> str:
-    """Id of a new run of the deployment 'flow/name'."""
-    found = client.get(f"/deployments/name/{deployment}").raise_for_status().json()
-    answer = client.post(f"/deployments/{found['id']}/create_flow_run", json={"parameters": parameters})
-    return str(answer.raise_for_status().json()["id"])
+    """Id of a new run of the deployment 'flow/name'.
+
+    Raises:
+        PermanentError: there is no such deployment, or it refused the parameters.
+    """
+    found = ask(client, "GET", f"/deployments/name/{deployment}")
+    if found is None:
+        raise PermanentError(f"Starting the deployment {deployment!r} found none; run `prefect deploy --all`.")
+    body = {"parameters": parameters, "idempotency_key": str(uuid.uuid4())}
+    return str(ask(client, "POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
 
 def get_run(client: httpx.Client, run_id: str) -> RunState:
-    """State of a run and of its tasks."""
-    run = client.get(f"/flow_runs/{run_id}").raise_for_status().json()
+    """State of a run and of its tasks.
+
+    Raises:
+        PermanentError: there is no such run.
+    """
+    run = ask(client, "GET", f"/flow_runs/{run_id}")
+    if run is None:
+        raise PermanentError(f"Prefect knows no flow run {run_id!r}; was it deleted?")
     wanted = {"flow_runs": {"id": {"any_": [run_id]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": _PAGE}
-    tasks = client.post("/task_runs/filter", json=wanted).raise_for_status().json()
+    tasks = ask(client, "POST", "/task_runs/filter", wanted)
     state = run["state"] or {}
     return RunState(
         state=state.get("name") or "Unknown",
@@ -101,17 +134,17 @@ def tidy_after_restart(client: httpx.Client) -> int:
     message = "Soulcaster was ended while this run was alive."
     for run in left:
         body = {"state": {"type": "CRASHED", "name": "Crashed", "message": message}, "force": True}
-        client.post(f"/flow_runs/{run['id']}/set_state", json=body).raise_for_status()
+        ask(client, "POST", f"/flow_runs/{run['id']}/set_state", body)
     now = datetime.now(UTC).isoformat()
     for run in _filter_runs(
         client, {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"before_": now}}
     ):
         if run["auto_scheduled"]:
-            client.delete(f"/flow_runs/{run['id']}").raise_for_status()
-    limits = client.post("/v2/concurrency_limits/filter", json={"limit": _PAGE}).raise_for_status().json()
+            ask(client, "DELETE", f"/flow_runs/{run['id']}")
+    limits = ask(client, "POST", "/v2/concurrency_limits/filter", {"limit": _PAGE})
     for limit in limits:
         if limit["active_slots"]:
-            client.patch(f"/v2/concurrency_limits/{limit['id']}", json={"active_slots": 0}).raise_for_status()
+            ask(client, "PATCH", f"/v2/concurrency_limits/{limit['id']}", {"active_slots": 0})
     return len(left)
 
 
@@ -119,7 +152,15 @@ def _filter_runs(client: httpx.Client, flow_runs: dict[str, Any]) -> list[dict[s
     found: list[dict[str, Any]] = []
     while True:
         body = {"flow_runs": flow_runs, "limit": _PAGE, "offset": len(found)}
-        page: list[dict[str, Any]] = client.post("/flow_runs/filter", json=body).raise_for_status().json()
+        page: list[dict[str, Any]] = ask(client, "POST", "/flow_runs/filter", body)
         found += page
         if len(page) < _PAGE:
             return found
+
+
+def _refused(answer: httpx.Response) -> TransientError | PermanentError:
+    kind = TransientError if answer.is_server_error else PermanentError
+    return kind(
+        f"Asking Prefect for {answer.request.method} {answer.request.url.path} was answered with {answer.status_code}: "
+        f"{answer.text[:300]!r}; see the Prefect server's log."
+    )

@@ -15,6 +15,8 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from soulcaster.errors import SoulcasterError
+from soulcaster.prefect_api import ask, connect
 from tasks.policies import LIMITS, WORK_POOL
 
 ZOMBIE_WINDOW_SECONDS = 90
@@ -47,39 +49,35 @@ ZOMBIE_AUTOMATION: dict[str, Any] = {
 
 def ensure_work_pool(client: httpx.Client) -> None:
     """The process pool exists, with the process worker's own job template."""
-    if client.get(f"/work_pools/{WORK_POOL}").status_code == httpx.codes.OK:
+    if ask(client, "GET", f"/work_pools/{WORK_POOL}"):
         return
-    workers = client.get("/collections/views/aggregate-worker-metadata").raise_for_status().json()
+    workers = ask(client, "GET", "/collections/views/aggregate-worker-metadata")
     body = {
         "name": WORK_POOL,
         "type": "process",
         "description": "Soulcaster's flows, as processes on the worker's machine.",
         "base_job_template": workers["prefect"]["process"]["default_base_job_configuration"],
     }
-    answer = client.post("/work_pools/", json=body)
-    if answer.status_code != httpx.codes.CONFLICT:
-        answer.raise_for_status()
+    ask(client, "POST", "/work_pools/", body)
 
 
 def ensure_limits(client: httpx.Client) -> None:
     """Every limit the tasks ask for exists: a missing one fails the task, a switched-off one would pass unseen."""
     for name, slots in LIMITS.items():
         body = {"name": name, "limit": slots, "active": True}
-        known = client.get(f"/v2/concurrency_limits/{name}")
-        if known.status_code == httpx.codes.NOT_FOUND:
-            client.post("/v2/concurrency_limits/", json=body).raise_for_status()
+        if ask(client, "GET", f"/v2/concurrency_limits/{name}"):
+            ask(client, "PATCH", f"/v2/concurrency_limits/{name}", body)
         else:
-            client.patch(f"/v2/concurrency_limits/{name}", json=body).raise_for_status()
+            ask(client, "POST", "/v2/concurrency_limits/", body)
 
 
 def ensure_zombie_automation(client: httpx.Client) -> None:
     """One automation of that name, as it stands above."""
-    wanted = {"automations": {"name": {"any_": [ZOMBIE_AUTOMATION["name"]]}}}
-    known = client.post("/automations/filter", json=wanted).raise_for_status().json()
+    known = ask(client, "POST", "/automations/filter", {"automations": {"name": {"any_": [ZOMBIE_AUTOMATION["name"]]}}})
     if known:
-        client.put(f"/automations/{known[0]['id']}", json=ZOMBIE_AUTOMATION).raise_for_status()
+        ask(client, "PUT", f"/automations/{known[0]['id']}", ZOMBIE_AUTOMATION)
     else:
-        client.post("/automations/", json=ZOMBIE_AUTOMATION).raise_for_status()
+        ask(client, "POST", "/automations/", ZOMBIE_AUTOMATION)
 
 
 def main() -> int:
@@ -90,16 +88,12 @@ def main() -> int:
         return 1
     user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     try:
-        with httpx.Client(base_url=url, auth=(user, password) if user else None, timeout=60) as client:
+        with connect(url, auth=(user, password) if user else None) as client:
             ensure_work_pool(client)
             ensure_limits(client)
             ensure_zombie_automation(client)
-    except httpx.HTTPStatusError as error:
-        what = f"{error.request.method} {error.request.url.path} answered {error.response.status_code}"
-        sys.stderr.write(f"Setting up Prefect at {url!r} failed: {what}, {error.response.text[:300]!r}.\n")
-        return 1
-    except httpx.HTTPError as error:
-        sys.stderr.write(f"Setting up Prefect at {url!r} failed: {error!r}; is the server running?\n")
+    except SoulcasterError as error:
+        sys.stderr.write(f"Setting up Prefect failed: {error}\n")
         return 1
     sys.stdout.write(f"work pool {WORK_POOL!r}, {len(LIMITS)} limits and the zombie automation are in place\n")
     return 0
