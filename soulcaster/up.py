@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import signal
 import socket
@@ -25,10 +26,13 @@ from pydantic import SecretStr
 from soulcaster import children, db, prefect_api
 from soulcaster.children import Family
 from soulcaster.db.screens import get_overview
-from soulcaster.errors import PermanentError
+from soulcaster.errors import PermanentError, TransientError
 from soulcaster.export import list_clusters
 from soulcaster.models import Source
+from soulcaster.prefect_api import RunState
 from soulcaster.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 180.0
@@ -36,6 +40,7 @@ _START_SECONDS = 180.0
 
 _PICK_UP_SECONDS = 180.0
 _POLL_SECONDS = 0.5
+_TASK_ENDS = {"Completed", "Failed", "Crashed", "TimedOut"}
 _TOP_CLUSTERS = 15
 
 Echo = Callable[[str], object]
@@ -128,25 +133,37 @@ def _first_run(settings: Settings, members: Family, file: Path | None, source: S
     }
     with prefect_api.connect(_api_url(settings)) as client:
         run_id = prefect_api.start_run(client, "refresh/refresh", {"params": params})
-        page = f"{_url(settings, settings.prefect_port)}/runs/flow-run/{run_id}"
-        echo(f"Running the pipeline on {file or 'the bundled sample'}: {page}")
-        begun = time.monotonic()
-        shown: set[str] = set()
-        while True:
-            run = prefect_api.get_run(client, run_id)
-            for name, state, seconds in run.tasks:
-                if state == "Completed" and name not in shown:
-                    shown.add(name)
-                    echo(f"  {name:<16} {state.lower()} in {seconds:4.1f} s")
-            if run.is_final:
-                break
-            children.check_alive(members)
-            if run.type == "SCHEDULED" and not shown and time.monotonic() - begun > _PICK_UP_SECONDS:
-                raise PermanentError(f"No worker took the run within {_PICK_UP_SECONDS:.0f} s; see {page}.")
-            time.sleep(_POLL_SECONDS)
+    page = f"{_url(settings, settings.prefect_port)}/runs/flow-run/{run_id}"
+    echo(f"Running the pipeline on {file or 'the bundled sample'}: {page}")
+    begun = time.monotonic()
+    run = _follow(settings, members, run_id, page, echo)
     if run.type != "COMPLETED":
-        raise PermanentError(f"The pipeline ended as {run.state}: {run.message} Its log was at {page}.")
+        raise PermanentError(f"The pipeline ended as {run.state}: {run.message} Its page was {page}.")
     echo(f"  pipeline completed in {time.monotonic() - begun:.0f} s")
+
+
+def _follow(settings: Settings, members: Family, run_id: str, page: str, echo: Echo) -> RunState:
+    """The final state of a run, telling its finished tasks on the way. A server too busy to answer is asked again."""
+    begun = time.monotonic()
+    n_told = 0
+    while True:
+        children.check_alive(members)
+        try:
+            with prefect_api.connect(_api_url(settings)) as client:
+                run = prefect_api.get_run(client, run_id)
+        except TransientError as error:
+            logger.warning("%s", error)
+            time.sleep(_POLL_SECONDS)
+            continue
+        finished = [(name, state, seconds) for name, state, seconds in run.tasks if state in _TASK_ENDS]
+        for name, state, seconds in finished[n_told:]:
+            echo(f"  {name:<16} {state.lower()} in {seconds:4.1f} s")
+        n_told = len(finished)
+        if run.is_final:
+            return run
+        if run.type == "SCHEDULED" and not run.tasks and time.monotonic() - begun > _PICK_UP_SECONDS:
+            raise PermanentError(f"No worker took the run within {_PICK_UP_SECONDS:.0f} s; see {page}.")
+        time.sleep(_POLL_SECONDS)
 
 
 def _print_clusters(settings: Settings, echo: Echo) -> None:
@@ -192,6 +209,9 @@ def _environment(settings: Settings) -> dict[str, str]:
         "PREFECT_API_URL": _api_url(settings),
         "PREFECT_API_KEY": "",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # A drain every five minutes would fill the database for ever; events are kept 7 days, runs 30.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "true",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(30 * 24 * 3600),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_LOGGING_SETTINGS_PATH": str(ROOT / "infra" / "prefect" / "logging.yml"),
         "PREFECT_LOGGING_LOGGERS_SOULCASTER_LEVEL": settings.log_level,
