@@ -200,7 +200,9 @@ def _lasting_ids(
     Made from members, so that two stores with the same items give the same ids; an id that is still in use is never
     given twice.
     """
-    position = pl.DataFrame({"id": previous_ids, "number": np.arange(len(previous_ids), dtype=np.int64)})
+    position = pl.DataFrame(
+        {"id": pl.Series(previous_ids, dtype=pl.String), "number": np.arange(len(previous_ids), dtype=np.int64)}
+    )
     old = pl.DataFrame({"id": previous}).join(position, on="id", how="left", maintain_order="left")["number"]
     numbers = old.fill_null(-1).to_numpy()
     predecessor, changes = matching.match_clusters(labels[in_both], numbers[in_both], n_new, len(previous_ids))
