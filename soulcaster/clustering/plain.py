@@ -58,7 +58,7 @@ def shorten(text: str, most_chars: int) -> str:
 def title_from(title: str, body: str, *, most_chars: int = 80) -> str:
     """A sentence-like title of one report: its own title, else its first sentence with a letter in it; '' if none."""
     for candidate in [plain_text(title).replace("\n", " "), *sentences(plain_text(body))[:5]]:
-        stripped = _PREFIX.sub("", candidate).strip(" -\u2013\u2014:;,\t\"'")
+        stripped = _PREFIX.sub("", candidate).strip(" -\u2013\u2014:;,\t\"'").rstrip(".")
         if any(character.isalpha() for character in stripped):
             return shorten(stripped[0].upper() + stripped[1:], most_chars)
     return ""
