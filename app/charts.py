@@ -28,7 +28,7 @@ def show_by_time(frame: pl.DataFrame, bucket: Bucket, *, height: int, key: str) 
     )
     chart = (
         alt.Chart(data.to_pandas())
-        .mark_bar(cornerRadiusTopLeft=1, cornerRadiusTopRight=1, binSpacing=1)
+        .mark_bar(orient="vertical", binSpacing=1)
         .encode(
             x=alt.X(
                 "starts_at:T",

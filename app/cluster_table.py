@@ -7,32 +7,54 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app.words import SOURCE_COLORS, SOURCE_LABELS, reader_zone, title_of
+from app.words import ROW_PIXELS, SOURCE_LABELS, number, reader_zone, table_height, title_of
 from soulcaster.db.cluster_screens import TREND_WEEKS
 
-_ROW_PIXELS = 38
-_MOST_PIXELS = 760
+_SHORT = ["title", "n_items", "trend", "last_seen_at"]
+_FULL = ["title", "theme", "n_items", "n_people", "sources", "trend", "last_seen_at", "status"]
+_NEAR = ["title", "n_items", "shared"]
 
 
 def show(frame: pl.DataFrame, *, key: str, is_short: bool = False) -> None:
     """Draw rows of `list_clusters`; leaves the page when the reader picks one."""
-    table = frame.with_columns(
+    table = _titled(frame).with_columns(
+        pl.col("n_by_source").map_elements(_sources, return_dtype=pl.String).alias("sources"),
+        pl.col("last_seen_at").dt.convert_time_zone(reader_zone()),
+    )
+    _draw(table, _SHORT if is_short else _FULL, key)
+
+
+def show_near(frame: pl.DataFrame, *, key: str) -> None:
+    """Draw rows of `list_siblings`; leaves the page when the reader picks one."""
+    shared = pl.col("shared").list.join(", ")
+    _draw(_titled(frame).with_columns(pl.when(shared == "").then(pl.lit("the theme")).otherwise(shared)), _NEAR, key)
+
+
+def _titled(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(
         pl.struct("title", "cluster_id")
         .map_elements(lambda row: title_of(row["title"], row["cluster_id"]), return_dtype=pl.String)
-        .alias("title"),
-        pl.col("last_seen_at").dt.convert_time_zone(reader_zone()).alias("last_seen"),
-        pl.col("last_seen_at").dt.convert_time_zone(reader_zone()).alias("last_seen_exact"),
+        .alias("title")
     )
-    short = ["title", "n_items", "trend", "last_seen"]
-    full = ["title", "theme", "n_items", "n_people", "sources", "trend", "last_seen", "status"]
+
+
+def _sources(entries: list[dict[str, Any]]) -> str:
+    """'💬 35  🐙 23': the icons of the sources with their counts, largest first."""
+    ordered = sorted(entries, key=lambda entry: -entry["value"])
+    return "  ".join(
+        f"{SOURCE_LABELS.get(entry['key'], entry['key']).split()[0]} {number(entry['value'])}" for entry in ordered
+    )
+
+
+def _draw(table: pl.DataFrame, columns: list[str], key: str) -> None:
     picked = st.dataframe(
         table,
         key=f"{key}-{st.session_state.get('opened', 0)}",
         hide_index=True,
-        row_height=_ROW_PIXELS,
-        height=min(_MOST_PIXELS, (table.height + 1) * _ROW_PIXELS + 3),
-        column_order=short if is_short else full,
-        column_config=_columns(is_short=is_short),
+        row_height=ROW_PIXELS,
+        height=table_height(table.height),
+        column_order=columns,
+        column_config=_columns(columns),
         placeholder="",
         on_select="rerun",
         selection_mode="single-cell",
@@ -45,31 +67,27 @@ def show(frame: pl.DataFrame, *, key: str, is_short: bool = False) -> None:
         st.switch_page("screens/cluster.py", query_params={"id": table["cluster_id"][cells[0][0]]})
 
 
-def _columns(*, is_short: bool) -> dict[str, Any]:
+def _columns(columns: list[str]) -> dict[str, Any]:
     config = st.column_config
+    legend = ", ".join(SOURCE_LABELS.values())
     return {
-        "title": config.TextColumn("Cluster", width="medium" if is_short else "large", pinned=not is_short),
-        "theme": config.TextColumn("Theme", width="medium"),
-        "n_items": config.NumberColumn("Items", format="localized", width=64),
+        "title": config.TextColumn("Cluster", width=310 if columns is _FULL else 240),
+        "theme": config.TextColumn("Theme", width=150),
+        "n_items": config.NumberColumn("Items", format="localized", width=62),
         "n_people": config.NumberColumn(
             "People",
             format="localized",
-            width=70,
+            width=68,
             help="Distinct authors, and users as far as an error tracker counts.",
         ),
-        "sources": config.MultiselectColumn(
-            "Sources",
-            width="medium",
-            options=list(SOURCE_LABELS),
-            color=list(SOURCE_COLORS.values()),
-            format_func=lambda name: SOURCE_LABELS.get(name, name),
-        ),
+        "sources": config.TextColumn("Sources", width=165, help=f"Items by source: {legend}"),
         "trend": config.LineChartColumn(
             f"{TREND_WEEKS} weeks",
-            width=110,
+            width=100,
             y_min=0,
             help=f"Items a week over the last {TREND_WEEKS} weeks, up to the newest item of the project.",
         ),
-        "last_seen": config.DatetimeColumn("Last seen", format="distance", width=120),
-        "status": config.TextColumn("Status", width="small"),
+        "last_seen_at": config.DatetimeColumn("Last seen", format="distance", width=115),
+        "status": config.TextColumn("Status", width=75),
+        "shared": config.TextColumn("Shares", width=160),
     }

@@ -8,6 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app.words import (
+    ROW_PIXELS,
     SOURCE_COLORS,
     SOURCE_LABELS,
     STATE_LABELS,
@@ -17,6 +18,7 @@ from app.words import (
     is_web_link,
     plain,
     reader_zone,
+    table_height,
     web_links,
 )
 
@@ -27,14 +29,12 @@ REASON_LABELS = {
     "declared-duplicate": "declared a duplicate",
     "near-text": "similar text",
 }
-_ROW_PIXELS = 38
-_MOST_PIXELS = 1000
 _SHORT_CHARACTERS = 420
 
 
 def show_item(row: dict[str, Any]) -> None:
     """A bordered card: who, where, when, the text, a link to the source when it is a web address."""
-    with st.container(border=True, gap="small"):
+    with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.caption(_byline(row), help=exact(row["happened_at"]), width="content")
             if is_web_link(row["url"]):
@@ -76,8 +76,8 @@ def show_items_table(frame: pl.DataFrame, columns: list[str], *, key: str) -> st
         table,
         key=key,
         hide_index=True,
-        row_height=_ROW_PIXELS,
-        height=min(_MOST_PIXELS, (table.height + 1) * _ROW_PIXELS + 3),
+        row_height=ROW_PIXELS,
+        height=table_height(table.height),
         column_order=columns,
         column_config=_columns(),
         placeholder="",
@@ -92,24 +92,24 @@ def show_items_table(frame: pl.DataFrame, columns: list[str], *, key: str) -> st
 def _columns() -> dict[str, Any]:
     config = st.column_config
     return {
-        "source": config.TextColumn("Source", width=105),
-        "snippet": config.TextColumn("Feedback", width="large"),
-        "author": config.TextColumn("Author", width=120),
-        "channel": config.TextColumn("Where", width=120),
-        "happened_at": config.DatetimeColumn("When", format="distance", width=120),
-        "cluster_title": config.TextColumn("Cluster", width="medium"),
-        "reason": config.TextColumn("Why here", width=140),
+        "source": config.TextColumn("Source", width=100),
+        "snippet": config.TextColumn("Feedback", width=350),
+        "author": config.TextColumn("Author", width=100),
+        "channel": config.TextColumn("Where", width=110),
+        "happened_at": config.DatetimeColumn("When", format="distance", width=110),
+        "cluster_title": config.TextColumn("Cluster", width=180),
+        "reason": config.TextColumn("Why here", width=130),
         "similarity": config.ProgressColumn(
             "Likeness",
             min_value=0.0,
             max_value=1.0,
             format="%.2f",
-            width=110,
+            width=105,
             color=SOURCE_COLORS["github"],
             help="Cosine between this text and the mean of the cluster's texts; 1 is the same direction.",
         ),
         "membership_strength": config.NumberColumn("Strength", format="%.2f", width=80),
-        "state": config.TextColumn("State", width=100),
-        "language": config.TextColumn("Lang.", width=60),
-        "url": config.LinkColumn("Link", display_text="open ↗", width=80),
+        "state": config.TextColumn("State", width=85),
+        "language": config.TextColumn("Lang.", width=55),
+        "url": config.LinkColumn("Link", display_text="open ↗", width=65),
     }

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Draw what all pages share, then the page that was asked for."""
-    st.set_page_config(page_title="Soulcaster", page_icon="🔮", layout="wide")
+    st.set_page_config(page_title="Soulcaster", page_icon="🔮", layout="wide", initial_sidebar_state=220)
     st.logo(HERE / "static" / "logo.svg", size="large")
     pages = {
         "Explore": [

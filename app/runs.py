@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import uuid
 from datetime import datetime
 from typing import Any
 
 import httpx
 from pydantic import BaseModel
 
-from soulcaster import prefect_api
+from soulcaster.errors import PermanentError, TransientError
 from soulcaster.settings import load_settings
 
 _WAIT_SECONDS = 5.0
@@ -22,7 +23,6 @@ class Deployment(BaseModel):
 
     deployment_id: str
     name: str
-    description: str
     is_paused: bool
     is_ready: bool
 
@@ -60,43 +60,32 @@ def list_deployments() -> list[Deployment]:
     """The deployments that a person may start, in the order of the work.
 
     Raises:
-        TransientError, PermanentError: Prefect is away or refuses, see `prefect_api.connect`.
+        TransientError, PermanentError: Prefect is away or refuses.
     """
-    with prefect_api.connect(api_url(), timeout_seconds=_WAIT_SECONDS) as client:
-        answer = client.post("/deployments/filter", json={"limit": 200}).raise_for_status().json()
     found = [
         Deployment(
             deployment_id=each["id"],
             name=each["name"],
-            description=each.get("description") or "",
             is_paused=bool(each.get("paused")),
             is_ready=each.get("status") == "READY",
         )
-        for each in answer
+        for each in _ask("POST", "/deployments/filter", {"limit": 200})
         if each["name"] in _WORK
     ]
     return sorted(found, key=lambda each: _WORK.index(each.name))
 
 
 def list_runs(*, limit: int = 25) -> list[FlowRun]:
-    """The newest runs that have begun or wait to begin, newest first; runs that are only planned are left out.
+    """The newest runs that have begun or that somebody asked for, newest first; what is only planned is left out.
 
     Raises:
         TransientError, PermanentError: Prefect is away or refuses.
     """
-    with prefect_api.connect(api_url(), timeout_seconds=_WAIT_SECONDS) as client:
-        names = {
-            each["id"]: each["name"]
-            for each in client.post("/deployments/filter", json={"limit": 200}).raise_for_status().json()
-        }
-        wanted = {
-            "sort": "EXPECTED_START_TIME_DESC",
-            "limit": limit,
-            "flow_runs": {"state": {"name": {"not_any_": ["Scheduled"]}}},
-        }
-        answer: list[dict[str, Any]] = client.post("/flow_runs/filter", json=wanted).raise_for_status().json()
-        started = [each for each in _waiting(client) if each["id"] not in {run["id"] for run in answer}]
-    return [_flow_run(each, names) for each in started + answer]
+    names = {each["id"]: each["name"] for each in _ask("POST", "/deployments/filter", {"limit": 200})}
+    planned = {"name": {"any_": ["Scheduled"]}}
+    begun = {"name": {"not_any_": ["Scheduled"]}}
+    asked_for = [each for each in _filter_runs(planned, limit) if not each.get("auto_scheduled")]
+    return [_flow_run(each, names) for each in (asked_for + _filter_runs(begun, limit))[:limit]]
 
 
 def get_run(run_id: str) -> FlowRun:
@@ -105,8 +94,7 @@ def get_run(run_id: str) -> FlowRun:
     Raises:
         TransientError, PermanentError: Prefect is away, or knows no such run.
     """
-    with prefect_api.connect(api_url(), timeout_seconds=_WAIT_SECONDS) as client:
-        return _flow_run(client.get(f"/flow_runs/{run_id}").raise_for_status().json(), {})
+    return _flow_run(_ask("GET", f"/flow_runs/{uuid.UUID(run_id)}"), {})
 
 
 def start(deployment: str, parameters: dict[str, Any]) -> str:
@@ -115,19 +103,36 @@ def start(deployment: str, parameters: dict[str, Any]) -> str:
     Raises:
         TransientError, PermanentError: Prefect is away, has no such deployment, or refuses the parameters.
     """
-    with prefect_api.connect(api_url(), timeout_seconds=_WAIT_SECONDS) as client:
-        return prefect_api.start_run(client, f"{deployment}/{deployment}", parameters)
+    found = _ask("GET", f"/deployments/name/{deployment}/{deployment}")
+    body = {"parameters": parameters, "idempotency_key": str(uuid.uuid4())}
+    return str(_ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
 
-def _waiting(client: httpx.Client) -> list[dict[str, Any]]:
-    """Runs that a person or an event asked for and no worker has taken yet."""
-    wanted = {
-        "sort": "EXPECTED_START_TIME_DESC",
-        "limit": 10,
-        "flow_runs": {"state": {"name": {"any_": ["Scheduled"]}}},
-    }
-    answer: list[dict[str, Any]] = client.post("/flow_runs/filter", json=wanted).raise_for_status().json()
-    return [each for each in answer if not each.get("auto_scheduled")]
+def _filter_runs(state: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    body = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit, "flow_runs": {"state": state}}
+    found: list[dict[str, Any]] = _ask("POST", "/flow_runs/filter", body)
+    return found
+
+
+def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401  JSON
+    """The decoded answer. One short try only: a page that waits for a busy server helps nobody."""
+    url = api_url()
+    try:
+        answer = httpx.request(method, url + path, json=body, timeout=_WAIT_SECONDS)
+    except httpx.HTTPError as error:
+        raise TransientError(
+            f"Prefect does not answer at {url!r}, so no work can be started or watched here; start everything with "
+            "`soulcaster up`, or set PREFECT_API_URL to the server you use."
+        ) from error
+    if answer.is_success:
+        return answer.json()
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        raise PermanentError(f"Prefect has no {path!r}; `soulcaster up` registers the deployments, or use its own UI.")
+    kind = TransientError if answer.is_server_error else PermanentError
+    raise kind(
+        f"Asking Prefect for {method} {path} was answered with {answer.status_code}, expected 200: "
+        f"{answer.text[:200]!r}; see the Prefect server's log."
+    )
 
 
 def _flow_run(each: dict[str, Any], names: dict[str, str]) -> FlowRun:

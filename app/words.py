@@ -22,6 +22,8 @@ SOURCE_COLORS = {"reddit": "#D55E00", "sentry": "#CC79A7", "github": "#0072B2", 
 """Told apart with every common kind of colour blindness. Source: Okabe and Ito, Color Universal Design, 2008."""
 
 STATE_LABELS = {"open": "open", "closed": "☑️ closed", "removed": "🚫 removed", "deleted": "🗑️ deleted"}
+ROW_PIXELS = 38
+_HEADER_PIXELS = 37
 _JOINER = "\u2060"
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()#+\-.!|~<>$&^=\"'/])")
 _UNITS = ((31_557_600, "year"), (2_629_800, "month"), (604_800, "week"), (86_400, "day"), (3_600, "hour"))
@@ -115,6 +117,11 @@ def spreadsheet_safe(frame: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col(name).str.contains(r"^[=+\-@\t\r]")).then("'" + pl.col(name)).otherwise(pl.col(name)).alias(name)
         for name in texts
     )
+
+
+def table_height(n_rows: int, *, most: int = 25) -> int:
+    """Pixels of a table that ends with a whole row: all rows, or as many as `most`, then it scrolls."""
+    return min(n_rows, most) * ROW_PIXELS + _HEADER_PIXELS
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import queries
+from app import cluster_table, queries
 from app.charts import show_by_time
 from app.item_card import REASON_LABELS, show_item, show_items_table
 from app.words import SOURCE_LABELS, ago, count, exact, number, plain, title_of, told
@@ -76,7 +76,7 @@ def _head(cluster: ClusterRow) -> None:
     if cluster.n_items:
         bucket = queries.bucket_for(cluster.first_seen_at, cluster.last_seen_at)
         frame = queries.ask(count_by_time, queries.project(), bucket, cluster_id=cluster.cluster_id)
-        show_by_time(frame, bucket, height=150, key="timeline")
+        show_by_time(frame, bucket, height=190, key="timeline")
 
 
 def _summary(cluster: ClusterRow) -> None:
@@ -124,9 +124,11 @@ def _items(cluster: ClusterRow) -> None:
         limit=_PAGE_ROWS,
         offset=(page_number - 1) * _PAGE_ROWS,
     ).with_columns(pl.col("reason").replace_strict(REASON_LABELS, default=pl.col("reason")))
-    show_items_table(
+    picked = show_items_table(
         frame, ["source", "snippet", "author", "happened_at", "reason", "similarity", "state", "url"], key="items"
     )
+    if picked is not None:
+        show_item(frame.row(by_predicate=pl.col("item_id") == picked, named=True))
 
 
 def _history(cluster: ClusterRow) -> None:
@@ -147,14 +149,8 @@ def _history(cluster: ClusterRow) -> None:
         frame = queries.ask(list_siblings, queries.project(), cluster.cluster_id)
         if frame.is_empty():
             st.caption("No other cluster shares its words or its theme.")
-        for row in frame.iter_rows(named=True):
-            shared = ", ".join(plain(term) for term in row["shared"]) or "same theme"
-            st.page_link(
-                "screens/cluster.py",
-                label=f"{plain(title_of(row['title'], row['cluster_id']))} ({number(row['n_items'])})",
-                query_params={"id": row["cluster_id"]},
-                help=f"Shares: {shared}",
-            )
+        else:
+            cluster_table.show_near(frame, key="near")
 
 
 def _event(row: dict[str, Any], cluster_id: str) -> str:

@@ -59,7 +59,7 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
             type="search",
             placeholder="words in titles and feedback",
             max_chars=200,
-            width=260,
+            width=210,
             on_change=_first_page,
         )
         sources = st.multiselect(
@@ -67,7 +67,7 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
             list(SOURCE_LABELS),
             key="source",
             bind="query-params",
-            width=240,
+            width=170,
             placeholder="all",
             format_func=lambda name: SOURCE_LABELS[name],
             on_change=_first_page,
@@ -78,7 +78,7 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
             index=None,
             key="theme",
             bind="query-params",
-            width=220,
+            width=190,
             placeholder="all",
             format_func=lambda theme_id: names[theme_id],
             on_change=_first_page,
@@ -87,9 +87,9 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
             "Status", statuses, key="status", bind="query-params", width=170, placeholder="all", on_change=_first_page
         )
         least = st.number_input(
-            "Items, at least", 1, 1_000_000, 1, key="min", bind="query-params", width=130, on_change=_first_page
+            "Items, at least", 1, 1_000_000, 1, key="min", bind="query-params", width=120, on_change=_first_page
         )
-        sort = st.selectbox("Sort by", list(_SORTS), key="sort", bind="query-params", width=160, on_change=_first_page)
+        sort = st.selectbox("Sort by", list(_SORTS), key="sort", bind="query-params", width=150, on_change=_first_page)
     return (
         ClusterFilters(
             sources=tuple(sorted(sources)),
@@ -129,7 +129,9 @@ def as_csv(frame: pl.DataFrame) -> bytes:
         "title": pl.struct("title", "cluster_id").map_elements(
             lambda row: title_of(row["title"], row["cluster_id"]), return_dtype=pl.String
         ),
-        "sources": pl.col("sources").list.join(" "),
+        "n_by_source": pl.col("n_by_source")
+        .list.eval(pl.format("{} {}", pl.element().struct.field("key"), pl.element().struct.field("value")))
+        .list.join(" "),
         "trend": pl.col("trend").list.eval(pl.element().cast(pl.String)).list.join(" "),
     }
     return spreadsheet_safe(frame.with_columns(**columns)).write_csv().encode()

@@ -9,7 +9,20 @@ import streamlit as st
 
 from app import queries
 from app.item_card import show_item, show_items_table
-from app.words import SOURCE_LABELS, STATE_LABELS, ago, count, exact, number, plain, reader_zone, title_of, told
+from app.words import (
+    ROW_PIXELS,
+    SOURCE_LABELS,
+    STATE_LABELS,
+    ago,
+    count,
+    exact,
+    number,
+    plain,
+    reader_zone,
+    table_height,
+    title_of,
+    told,
+)
 from soulcaster.db.screens import (
     ItemFilters,
     Lane,
@@ -208,7 +221,8 @@ def _quarantine() -> None:
         table,
         key=f"quarantine-{page_number}",
         hide_index=True,
-        row_height=38,
+        row_height=ROW_PIXELS,
+        height=table_height(table.height),
         column_order=["source", "reason", "detail", "location", "external_id", "quarantined_at"],
         column_config={
             "source": config.TextColumn("Source", width=105),

@@ -9,10 +9,11 @@ import polars as pl
 import streamlit as st
 
 from app import launch, queries, runs
-from app.words import ago, count, duration, exact, number, plain, reader_zone, told
+from app.words import ROW_PIXELS, ago, count, duration, exact, number, reader_zone, table_height, told
 from soulcaster.db.screens import RunRow, list_runs
 
 _EVERY_SECONDS = 5.0
+_MOST_RUNS = 25
 _LABELS = {
     "refresh": ("🔄", "Refresh", "Take in, embed, group and name in one go."),
     "ingest": ("📥", "Take in", "Empty the webhook inbox into the store."),
@@ -25,19 +26,23 @@ _LABELS = {
 def page() -> None:
     """Draw the page."""
     st.title("Runs", anchor=False)
-    st.subheader("Start work", anchor=False)
-    with told():
-        _buttons()
-    launch.show_started_run()
+    _work()
     st.subheader("Groupings", anchor=False, help="Each is kept as it was; one of them is on show.")
     with told():
         _groupings()
-    st.subheader("Work in Prefect", anchor=False)
-    _prefect_runs()
 
 
-def _buttons() -> None:
-    deployments = runs.list_deployments()
+@st.fragment(run_every=_EVERY_SECONDS)
+def _work() -> None:
+    """What can be started and what Prefect does now; looks again by itself."""
+    with told():
+        deployments = runs.list_deployments()
+        found = runs.list_runs(limit=_MOST_RUNS)
+        _buttons(deployments)
+        _prefect_runs(found)
+
+
+def _buttons(deployments: list[runs.Deployment]) -> None:
     if not deployments:
         st.info("Prefect knows none of our deployments yet; `soulcaster up` registers them.", icon="⚙️")
         return
@@ -65,8 +70,8 @@ def _groupings() -> None:
         table.with_columns(pl.col("created_at").dt.convert_time_zone(reader_zone())),
         key="groupings",
         hide_index=True,
-        row_height=38,
-        height=min(420, (table.height + 1) * 38 + 3),
+        row_height=ROW_PIXELS,
+        height=table_height(table.height, most=10),
         column_order=["shown", "created_at", "n_clusters", "n_themes", "n_items", "noise", "took", "model_id", "by"],
         column_config={
             "shown": config.TextColumn("", width=95),
@@ -116,46 +121,44 @@ def _one_grouping(run: RunRow) -> None:
         st.code(shown, language="json")
 
 
-@st.fragment(run_every=_EVERY_SECONDS)
-def _prefect_runs() -> None:
-    with told():
-        found = runs.list_runs()
-        if not found:
-            st.info("No run yet.", icon="⚙️")
-            return
-        table = pl.DataFrame(
-            [
-                {
-                    "state": f"{launch.STATE_ICONS.get(run.state_type, '❔')} {run.state.lower()}",
-                    "work": run.deployment,
-                    "name": run.name,
-                    "begun_at": run.begun_at,
-                    "took": duration(run.seconds),
-                    "url": run.url,
-                }
-                for run in found
-            ],
-            schema_overrides={"begun_at": pl.Datetime("us", "UTC")},
-        )
-        config = st.column_config
-        st.dataframe(
-            table.with_columns(pl.col("begun_at").dt.convert_time_zone(reader_zone())),
-            key="prefect-runs",
-            hide_index=True,
-            row_height=38,
-            height=min(520, (table.height + 1) * 38 + 3),
-            column_config={
-                "state": config.TextColumn("State", width=150),
-                "work": config.TextColumn("Work", width=130),
-                "name": config.TextColumn("Run", width="medium"),
-                "begun_at": config.DatetimeColumn("Begun", format="distance", width=130),
-                "took": config.TextColumn("Took", width=100),
-                "url": config.LinkColumn("Log", display_text="open ↗", width=90),
-            },
-            placeholder="",
-            alt="Runs in Prefect, newest first",
-        )
-    st.caption(f"All of it: [{plain(runs.ui_url())}]({runs.ui_url()})")
+def _prefect_runs(found: list[runs.FlowRun]) -> None:
+    st.subheader("Work in Prefect", anchor=False)
+    if not found:
+        st.info("No run yet.", icon="⚙️")
+        return
+    table = pl.DataFrame(
+        [
+            {
+                "state": f"{launch.STATE_ICONS.get(run.state_type, '❔')} {run.state.lower()}",
+                "work": run.deployment,
+                "name": run.name,
+                "begun_at": run.begun_at,
+                "took": duration(run.seconds),
+                "url": run.url,
+            }
+            for run in found
+        ],
+        schema_overrides={"begun_at": pl.Datetime("us", "UTC")},
+    )
+    config = st.column_config
+    st.dataframe(
+        table.with_columns(pl.col("begun_at").dt.convert_time_zone(reader_zone())),
+        key="prefect-runs",
+        hide_index=True,
+        row_height=ROW_PIXELS,
+        height=table_height(table.height, most=10),
+        column_config={
+            "state": config.TextColumn("State", width=150),
+            "work": config.TextColumn("Work", width=130),
+            "name": config.TextColumn("Run", width="medium"),
+            "begun_at": config.DatetimeColumn("Begun", format="distance", width=130),
+            "took": config.TextColumn("Took", width=100),
+            "url": config.LinkColumn("Log", display_text="open ↗", width=90),
+        },
+        placeholder="",
+        alt="Runs in Prefect, newest first",
+    )
+    st.caption(f"More, with logs and artifacts: [Prefect's own screens]({runs.ui_url()})")
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def _numbers(overview: Overview) -> None:
 
 
 def _number(label: str, value: int, explanation: str) -> None:
-    st.metric(label, number(value), help=explanation, border=True, width=150)
+    st.metric(label, number(value), help=explanation, border=True, width="stretch")
 
 
 def _next_steps(overview: Overview) -> None:

@@ -73,7 +73,7 @@ _CLUSTER_LIST = """
     ),
     fact AS (
         SELECT cluster_id, count(*) AS n_items, count(DISTINCT source || ' ' || author) AS n_named,
-            list_sort(list(DISTINCT source)) AS sources, bool_or(is_hit) AS is_hit,
+            map_entries(histogram(source)) AS n_by_source, bool_or(is_hit) AS is_hit,
             min(happened_at) AS first_seen_at, max(happened_at) AS last_seen_at,
             count(*) FILTER (WHERE weeks < 4) - count(*) FILTER (WHERE weeks BETWEEN 4 AND 7) AS n_rise,
             [count(*) FILTER (WHERE weeks = 11), count(*) FILTER (WHERE weeks = 10),
@@ -86,7 +86,7 @@ _CLUSTER_LIST = """
     )
     SELECT CAST(r.cluster_id AS VARCHAR) AS cluster_id, c.title, t.title AS theme,
         CAST(r.theme_id AS VARCHAR) AS theme_id, c.status, f.n_items,
-        CAST(f.n_named + coalesce(u.n, 0) AS BIGINT) AS n_people, f.sources, f.trend, f.n_rise,
+        CAST(f.n_named + coalesce(u.n, 0) AS BIGINT) AS n_people, f.n_by_source, f.trend, f.n_rise,
         f.first_seen_at, f.last_seen_at, count(*) OVER () AS n_found
     FROM run_clusters r
     JOIN fact f USING (cluster_id)
@@ -97,7 +97,7 @@ _CLUSTER_LIST = """
         AND f.n_items >= $min_items
         AND ($theme_id IS NULL OR r.theme_id = TRY_CAST($theme_id AS UUID))
         AND (len($statuses) = 0 OR list_contains($statuses, c.status))
-        AND (len($sources) = 0 OR list_has_any($sources, f.sources))
+        AND (len($sources) = 0 OR list_has_any($sources, list_transform(f.n_by_source, lambda each: each.key)))
         AND ($text = '' OR f.is_hit
              OR contains(lower(concat_ws(' ', c.title, c.summary, t.title, array_to_string(c.terms, ' '))), $text))
     ORDER BY CASE WHEN $sort = 'title' THEN lower(c.title) END NULLS LAST,
@@ -119,8 +119,9 @@ def list_clusters(
 ) -> tuple[pl.DataFrame, int]:
     """One page of the clusters on show, and how many there are in all.
 
-    Columns: cluster_id, title, theme, theme_id, status, n_items, n_people, sources (list), trend (list of
-    `TREND_WEEKS` counts, oldest first), n_rise (last four weeks minus the four before), first_seen_at, last_seen_at.
+    Columns: cluster_id, title, theme, theme_id, status, n_items, n_people, n_by_source (list of key, value), trend
+    (list of `TREND_WEEKS` counts, oldest first), n_rise (last four weeks minus the four before), first_seen_at,
+    last_seen_at.
     """
     params = {
         "project_id": project_id,
