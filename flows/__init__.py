@@ -1,1 +1,1 @@
-"""One Prefect flow per file: parameters, order of calls, artifacts. A file, its flow and its deployment share one name."""
+"""One Prefect flow per file: parameters, order of calls, artifacts. File, flow and deployment share one name."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -42,6 +43,7 @@ _PICK_UP_SECONDS = 180.0
 _POLL_SECONDS = 0.5
 _TASK_ENDS = {"Completed", "Failed", "Crashed", "TimedOut"}
 _TOP_CLUSTERS = 15
+_REFRESH = "refresh/refresh"
 
 Echo = Callable[[str], object]
 
@@ -109,11 +111,24 @@ def _start_all(settings: Settings, members: Family, echo: Echo) -> None:
     children.run_to_end(members, "setup", [python, "infra/prefect/setup.py"], timeout_seconds=_START_SECONDS)
     worker = [python, "-m", "prefect", "worker", "start", "--pool", "soulcaster", "--type", "process"]
     children.start(members, "worker", [*worker, "--name", f"up-{os.getpid()}"])
-    deploy = [python, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    children.run_to_end(members, "deploy", deploy, timeout_seconds=_START_SECONDS)
+    _deploy_if_changed(settings, members)
     ready("deployments")
     _wait_for(members, "app", _url(settings, settings.app_port) + "/_stcore/health")
     ready("app")
+
+
+def _deploy_if_changed(settings: Settings, members: Family) -> None:
+    """Apply prefect.yaml, but not over a server that has it already: a schedule that a person paused stays paused."""
+    files = [ROOT / "prefect.yaml", *sorted((ROOT / "flows").glob("*.py"))]
+    digest = hashlib.sha256(b"\0".join([str(ROOT).encode(), *(file.read_bytes() for file in files)])).hexdigest()
+    stamp = settings.home / "prefect" / "deployed"
+    with prefect_api.connect(_api_url(settings)) as client:
+        is_known = prefect_api.ask(client, "GET", f"/deployments/name/{_REFRESH}") is not None
+    if is_known and stamp.exists() and stamp.read_text() == digest:
+        return
+    deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    children.run_to_end(members, "deploy", deploy, timeout_seconds=_START_SECONDS)
+    stamp.write_text(digest)
 
 
 def _first_run(settings: Settings, members: Family, file: Path | None, source: Source, echo: Echo) -> None:
@@ -132,7 +147,7 @@ def _first_run(settings: Settings, members: Family, file: Path | None, source: S
         "source": source,
     }
     with prefect_api.connect(_api_url(settings)) as client:
-        run_id = prefect_api.start_run(client, "refresh/refresh", {"params": params})
+        run_id = prefect_api.start_run(client, _REFRESH, {"params": params})
     page = f"{_url(settings, settings.prefect_port)}/runs/flow-run/{run_id}"
     echo(f"Running the pipeline on {file or 'the bundled sample'}: {page}")
     begun = time.monotonic()
