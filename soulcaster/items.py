@@ -9,7 +9,7 @@ import polars as pl
 
 from soulcaster.models import FeedbackItem
 
-_NAMESPACE = uuid.UUID("6f0d3c52-5d0e-5a53-9c1e-50c1ca57e500")
+NAMESPACE = uuid.UUID("6f0d3c52-5d0e-5a53-9c1e-50c1ca57e500")
 _TIME = pl.Datetime("us", "UTC")
 
 ITEM_SCHEMA: dict[str, pl.DataType] = {
@@ -50,9 +50,20 @@ CLEAN_COLUMNS: dict[str, pl.DataType] = {
 
 def item_id(project_id: str, source: str, external_id: str) -> uuid.UUID:
     """The lasting id of an item: uuid5 of project, source and external id, so that a second import finds the first."""
-    return uuid.uuid5(_NAMESPACE, f"{project_id}|{source}|{external_id}")
+    return uuid.uuid5(NAMESPACE, f"{project_id}|{source}|{external_id}")
 
 
 def to_frame(items: Iterable[FeedbackItem]) -> pl.DataFrame:
     """Raw item frame with `ITEM_SCHEMA`, one row an item, in the given order."""
     return pl.DataFrame([item.model_dump() for item in items], schema=ITEM_SCHEMA)
+
+QUARANTINE_SCHEMA: dict[str, pl.DataType] = {
+    "source": pl.String(),
+    "external_id": pl.String(),
+    "location": pl.String(),
+    "reason": pl.String(),
+    "detail": pl.String(),
+    "payload": pl.String(),
+    "item": pl.String(),
+}
+"""Columns of a frame of quarantined rows; `item` is the cleaned item as JSON when only a rule stopped it, else null."""

@@ -70,6 +70,7 @@ class Quarantined(BaseModel):
     detail: str = Field(description="One sentence: where, expected, got; or the quoted fragment.")
     location: str = Field("", description="File and row, or delivery id.")
     external_id: str | None = None
+    source: Source | None = Field(None, description="Where it came from, when the caller does not know.")
     payload: str | None = Field(None, description="The row as received, capped, for release after a mended parser.")
 
 

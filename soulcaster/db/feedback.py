@@ -1,0 +1,324 @@
+"""Items, their payloads, the quarantine and the activity log: written idempotently from frames, inside one transaction.
+
+Every function takes a connection that is inside `db.write`. Ids are deterministic, so a killed import that is started
+again writes the same rows; `MERGE INTO` holds them single.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import duckdb
+import polars as pl
+import zstandard
+
+from soulcaster.errors import PermanentError
+from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, NAMESPACE, QUARANTINE_SCHEMA
+
+_ZSTD_LEVEL = 1
+_COMPRESSING_THREADS = 2
+_STORED = [name for name in (*ITEM_SCHEMA, *CLEAN_COLUMNS) if name != "payload"]
+_VERSIONED = [name for name in _STORED if name != "notes"]
+
+# uuid5 as RFC 9562 defines it: SHA-1 over namespace and name, six bits replaced.
+_UUID5 = """
+    CAST(digest[1:12] || '5' || digest[14:16] || CASE WHEN digest[17] IN ('0', '4', '8', 'c') THEN '8'
+        WHEN digest[17] IN ('1', '5', '9', 'd') THEN '9' WHEN digest[17] IN ('2', '6', 'a', 'e') THEN 'a' ELSE 'b' END
+        || digest[18:32] AS UUID)
+"""
+
+
+class Counts(NamedTuple):
+    """What became of the rows of one frame; their sum is its height."""
+
+    new: int
+    changed: int
+    unchanged: int
+
+
+def upsert_items(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, now: datetime) -> Counts:
+    """Counts of one frame (`ITEM_SCHEMA` + `CLEAN_COLUMNS`) written as if its rows came one after the other.
+
+    A row whose content is the stored one changes nothing; one whose `updated_at` is older than the stored one neither.
+    """
+    if not frame.height:
+        return Counts(0, 0, 0)
+    _stage(con, project_id, frame)
+    versions = con.sql(
+        """
+        SELECT staged.position, staged.item_id::VARCHAR AS item_id, staged.row_hash, staged.updated_at,
+            items.row_hash AS stored_hash, items.updated_at AS stored_updated_at
+        FROM staged LEFT JOIN items ON items.item_id = staged.item_id ORDER BY staged.position
+        """
+    ).pl()
+    winners, counts = _choose(versions)
+    if len(winners):
+        con.register("winners", pl.DataFrame({"position": winners}))
+        _merge_items(con, project_id, now)
+        _merge_payloads(con, project_id, frame, winners, now)
+        con.unregister("winners")
+    con.execute("DROP TABLE staged")
+    return counts
+
+
+def _stage(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> None:
+    """Temporary table `staged`: the frame's stored columns with position, item id and row hash."""
+    con.register("incoming", frame.select(*_STORED).with_row_index("position"))
+    columns = ", ".join(f'"{name}"' for name in _STORED)
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE staged AS
+        SELECT * EXCLUDE (digest), {_UUID5} AS item_id FROM (
+            SELECT position, {columns}, {_row_hash()} AS row_hash,
+                sha1(unhex($namespace) || encode($project_id || '|' || source || '|' || external_id)) AS digest
+            FROM incoming
+        )
+        """,  # noqa: S608  names of our own columns, no data
+        {"namespace": NAMESPACE.hex, "project_id": project_id},
+    )
+    con.unregister("incoming")
+
+
+def _row_hash() -> str:
+    """SQL for a hash over all versioned columns; a unit separator keeps ('ab', 'c') and ('a', 'bc') apart."""
+    parts = []
+    for name in _VERSIONED:
+        dtype = ITEM_SCHEMA.get(name, CLEAN_COLUMNS.get(name))
+        if isinstance(dtype, pl.List):
+            text = f'array_to_string("{name}", chr(30))'
+        elif isinstance(dtype, pl.Datetime):
+            text = f'epoch_us("{name}")::VARCHAR'
+        else:
+            text = f'"{name}"::VARCHAR'
+        parts.append(f"coalesce({text}, chr(0))")
+    return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
+
+
+def _choose(versions: pl.DataFrame) -> tuple[pl.Series, Counts]:
+    """Positions of the rows to write, one an item, and the counts of the whole frame."""
+    is_doubled = versions["item_id"].is_duplicated()
+    single = versions.filter(~is_doubled)
+    is_new = pl.col("stored_hash").is_null()
+    is_changed = (pl.col("row_hash") != pl.col("stored_hash")) & (
+        pl.col("updated_at") >= pl.col("stored_updated_at")
+    ).fill_null(value=True)
+    new = single.filter(is_new)["position"]
+    changed = single.filter(~is_new & is_changed)["position"]
+    doubled = versions.filter(is_doubled)
+    winners, n_new, n_changed = _replay(doubled.iter_rows(named=True))
+    n_written = len(new) + n_new + len(changed) + n_changed
+    positions = pl.concat([new, changed, pl.Series("position", winners, dtype=new.dtype)])
+    return positions, Counts(len(new) + n_new, len(changed) + n_changed, versions.height - n_written)
+
+
+def _replay(rows: Iterable[dict[str, Any]]) -> tuple[list[int], int, int]:
+    """For items that come more than once: the last accepted row of each, how many rows were new and changed."""
+    state: dict[str, tuple[str | None, datetime | None]] = {}
+    winners: dict[str, int] = {}
+    n_new = n_changed = 0
+    for row in rows:
+        item_id = row["item_id"]
+        row_hash, updated_at = state.get(item_id, (row["stored_hash"], row["stored_updated_at"]))
+        is_older = updated_at is not None and row["updated_at"] is not None and row["updated_at"] < updated_at
+        if row_hash is None:
+            n_new += 1
+        elif row_hash == row["row_hash"] or is_older:
+            continue
+        else:
+            n_changed += 1
+        state[item_id] = (row["row_hash"], row["updated_at"])
+        winners[item_id] = row["position"]
+    return list(winners.values()), n_new, n_changed
+
+
+def _merge_items(con: duckdb.DuckDBPyConnection, project_id: str, now: datetime) -> None:
+    names = [*_STORED, "row_hash"]
+    columns = ", ".join(f'"{name}"' for name in names)
+    updates = ", ".join(f'"{name}" = chosen."{name}"' for name in names)
+    values = ", ".join(f'chosen."{name}"' for name in names)
+    con.execute(
+        f"""
+        MERGE INTO items USING (SELECT staged.* FROM staged SEMI JOIN winners ON staged.position = winners.position) AS chosen
+        ON items.item_id = chosen.item_id
+        WHEN MATCHED THEN UPDATE SET {updates}, changed_at = $now
+        WHEN NOT MATCHED THEN INSERT (item_id, project_id, {columns}, first_seen_at, changed_at)
+            VALUES (chosen.item_id, $project_id, {values}, $now, $now)
+        """,  # noqa: S608  names of our own columns, no data
+        {"project_id": project_id, "now": now},
+    )
+
+
+def _merge_payloads(
+    con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, winners: pl.Series, now: datetime
+) -> None:
+    """Raw payloads of the written rows, each its own zstd frame so that one can be read without the others."""
+    given = pl.DataFrame({"position": winners, "payload": frame["payload"].gather(winners)}).drop_nulls()
+    if not given.height:
+        return
+    con.register("given", given.with_columns(payload=pl.Series(_compressed(given["payload"]), dtype=pl.Binary)))
+    con.execute(
+        """
+        MERGE INTO payloads USING (
+            SELECT staged.item_id, given.payload FROM given JOIN staged ON staged.position = given.position
+        ) AS chosen
+        ON payloads.item_id = chosen.item_id
+        WHEN MATCHED THEN UPDATE SET payload = chosen.payload, stored_at = $now
+        WHEN NOT MATCHED THEN INSERT (item_id, project_id, payload, stored_at)
+            VALUES (chosen.item_id, $project_id, chosen.payload, $now)
+        """,
+        {"project_id": project_id, "now": now},
+    )
+    con.unregister("given")
+
+
+def _compressed(texts: pl.Series) -> list[bytes]:
+    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+    packed = compressor.multi_compress_to_buffer(
+        [text.encode() for text in texts.to_list()], threads=_COMPRESSING_THREADS
+    )
+    return [segment.tobytes() for segment in packed]
+
+
+def get_payload(con: duckdb.DuckDBPyConnection, item_id: uuid.UUID) -> str | None:
+    """The payload of an item as it was received, None when its source gave none or it has been forgotten."""
+    rows = con.execute("SELECT payload FROM payloads WHERE item_id = $item_id", {"item_id": item_id}).fetchall()
+    return zstandard.ZstdDecompressor().decompress(rows[0][0]).decode() if rows else None
+
+
+def insert_quarantined(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, now: datetime) -> int:
+    """How many rows of the frame (`QUARANTINE_SCHEMA`) were not known yet; those are stored, the others stay as they are.
+
+    The id is made of project, source, external id or place, reason and content: a rerun adds nothing, an edited text
+    that is suspect again does.
+    """
+    if not frame.height:
+        return 0
+    _stage_quarantined(con, project_id, frame)
+    added = con.sql(
+        """
+        SELECT count(*) FROM (SELECT DISTINCT quarantine_id FROM held)
+        WHERE quarantine_id NOT IN (SELECT quarantine_id FROM quarantine)
+        """
+    ).fetchall()[0][0]
+    con.execute(
+        """
+        MERGE INTO quarantine USING (
+            SELECT * FROM held QUALIFY row_number() OVER (PARTITION BY quarantine_id ORDER BY position) = 1
+        ) AS held
+        ON quarantine.quarantine_id = held.quarantine_id
+        WHEN NOT MATCHED THEN INSERT (quarantine_id, project_id, source, external_id, location, reason, detail, payload,
+                item, quarantined_at, released_at, released_by)
+            VALUES (held.quarantine_id, $project_id, held.source, held.external_id, held.location, held.reason,
+                held.detail, held.payload, held.item, $now, NULL, NULL)
+        """,
+        {"project_id": project_id, "now": now},
+    )
+    con.execute("DROP TABLE held")
+    return int(added)
+
+
+def find_released(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> pl.Series:
+    """Boolean a row of the frame (`QUARANTINE_SCHEMA`): a person has released this very text, so it is an item."""
+    if not frame.height:
+        return pl.Series("is_released", [], dtype=pl.Boolean)
+    _stage_quarantined(con, project_id, frame)
+    released = con.sql(
+        """
+        SELECT held.position IS NOT NULL AND bool_or(quarantine.released_at IS NOT NULL) AS is_released
+        FROM held LEFT JOIN quarantine ON quarantine.quarantine_id = held.quarantine_id
+        GROUP BY held.position ORDER BY held.position
+        """
+    ).pl()["is_released"]
+    con.execute("DROP TABLE held")
+    return released.fill_null(value=False)
+
+
+def _stage_quarantined(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> None:
+    """Temporary table `held`: the frame's rows with position and quarantine id."""
+    con.register("incoming", frame.select(*QUARANTINE_SCHEMA).with_row_index("position"))
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE held AS
+        SELECT * EXCLUDE (digest), {_UUID5} AS quarantine_id FROM (
+            SELECT *, sha1(unhex($namespace) || encode(concat_ws('|', $project_id, source, coalesce(external_id, location),
+                reason, md5(coalesce(item, payload, detail))))) AS digest
+            FROM incoming
+        )
+        """,  # noqa: S608  a constant of ours, no data
+        {"namespace": NAMESPACE.hex, "project_id": project_id},
+    )
+    con.unregister("incoming")
+
+
+def release(
+    con: duckdb.DuckDBPyConnection, project_id: str, quarantine_id: uuid.UUID, *, actor: str, reason: str, now: datetime
+) -> Counts:
+    """Counts of sending one quarantined row on as if it had just come; who did it and why goes to the activity log.
+
+    Raises:
+        PermanentError: no such row waits, or it could not be read as an item, so there is nothing to send on.
+    """
+    rows = con.execute(
+        "SELECT item, source, external_id, location, released_at FROM quarantine WHERE project_id = $1 AND quarantine_id = $2",
+        [project_id, quarantine_id],
+    ).fetchall()
+    if not rows or rows[0][4] is not None:
+        got = "one that was released before" if rows else "none"
+        raise PermanentError(f"Releasing {str(quarantine_id)!r} failed: expected a row that waits, got {got}.")
+    item, source, external_id, location, _ = rows[0]
+    if item is None:
+        raise PermanentError(
+            f"Releasing {str(quarantine_id)!r} failed: expected a readable item, got a broken row of {location!r}; "
+            "mend it at its source and import it again."
+        )
+    counts = upsert_items(con, project_id, from_json(item), now)
+    con.execute(
+        "UPDATE quarantine SET released_at = $1, released_by = $2 WHERE quarantine_id = $3", [now, actor, quarantine_id]
+    )
+    detail = {"quarantine_id": str(quarantine_id), "source": source, "external_id": external_id}
+    append_activity(
+        con, project_id, actor=actor, action="release", subject=f"quarantine:{quarantine_id}", reason=reason,
+        detail=detail, now=now,
+    )  # fmt: skip
+    return counts
+
+
+def append_activity(
+    con: duckdb.DuckDBPyConnection,
+    project_id: str,
+    *,
+    actor: str,
+    action: str,
+    subject: str,
+    reason: str,
+    detail: dict[str, Any],
+    now: datetime,
+) -> None:
+    """One row in the log that only grows: who did what to what, and why."""
+    con.execute(
+        "INSERT INTO activity VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        [uuid.uuid4(), project_id, now, actor, action, subject, reason, json.dumps(detail)],
+    )
+
+
+def to_json(frame: pl.DataFrame) -> pl.Series:
+    """Cleaned items (`ITEM_SCHEMA` + `CLEAN_COLUMNS`) as JSON, one string a row; `from_json` reads it back."""
+    times = [name for name, dtype in ITEM_SCHEMA.items() if isinstance(dtype, pl.Datetime)]
+    plain = frame.select(*ITEM_SCHEMA, *CLEAN_COLUMNS).with_columns(pl.col(times).dt.epoch("us"))
+    return plain.select(pl.struct(pl.all()).struct.json_encode().alias("item"))["item"]
+
+
+def from_json(item: str) -> pl.DataFrame:
+    """The frame of one row that `to_json` wrote."""
+    row = json.loads(item)
+    schema = {**ITEM_SCHEMA, **CLEAN_COLUMNS}
+    plain = {name: pl.Int64() if isinstance(dtype, pl.Datetime) else dtype for name, dtype in schema.items()}
+    return pl.DataFrame([row], schema=plain).with_columns(
+        pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        for name, dtype in ITEM_SCHEMA.items()
+        if isinstance(dtype, pl.Datetime)
+    )

@@ -1,0 +1,162 @@
+"""Files and payloads into the store: read, clean, commit chunk by chunk, count every row.
+
+Each chunk is one short transaction, and every id is made from content, so an import that was killed and is started again
+ends in the same store as one that was not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from soulcaster import db, text
+from soulcaster.db import feedback
+from soulcaster.errors import PermanentError
+from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, QUARANTINE_SCHEMA, to_frame
+from soulcaster.models import SOURCES, FeedbackItem, Ignored, ImportReport, Outcome, Quarantined, Source
+from soulcaster.settings import Settings
+from soulcaster.sources.payloads import read_payloads
+from soulcaster.sources.table_files import sniff_kind
+from soulcaster.sources.tabular import ColumnMap, read_table
+
+Progress = Callable[[int, int], None]
+
+_OUTCOMES_PER_COMMIT = 2_000
+_PAYLOAD_CHARS_PER_COMMIT = 32 * 1024 * 1024
+_QUARANTINED_PAYLOAD_CHARS = 1_000_000
+
+
+def import_path(
+    settings: Settings,
+    project_id: str,
+    path: Path,
+    source: Source,
+    columns: ColumnMap,
+    *,
+    on_progress: Progress | None = None,
+) -> ImportReport:
+    """Counts of a table (CSV, JSON lines, Parquet), a payload file or a folder of payloads; their sum is what was seen.
+
+    JSON lines of Reddit, Sentry or GitHub are payloads unless a column is named.
+
+    Raises:
+        PermanentError: nothing is there, or it is not what its name says; the message names the next step.
+        TransientError: the store was busy for too long; what was committed stays, start the import again.
+    """
+    if not path.exists():
+        raise PermanentError(f"Importing {str(path)!r} failed: expected a file or folder, got none; check the path.")
+    if path.is_dir() or _is_payload_file(path, source, columns):
+        located = ((where, outcome) for where, outcomes in read_payloads(path, source) for outcome in outcomes)
+        return store_outcomes(settings, project_id, located, source=source, on_progress=on_progress)
+    report = ImportReport()
+    for batch in read_table(path, source, columns):
+        report += _store(settings, project_id, batch.frame, batch.quarantined)
+        if on_progress:
+            on_progress(report.seen, max(report.seen, round(report.seen / batch.share)) if batch.share else 0)
+    return report
+
+
+def import_sample(settings: Settings, project_id: str, *, on_progress: Progress | None = None) -> ImportReport:
+    """Counts of the bundled sample, taken in through the same parsers as real payloads."""
+    report = ImportReport()
+    with resources.as_file(resources.files("soulcaster.sample")) as folder:
+        parts: list[tuple[Path, Source]] = [
+            (folder / source, source) for source in SOURCES if (folder / source).is_dir()
+        ]
+        parts.append((folder / "manual.csv", "manual"))
+        for done, (path, source) in enumerate(parts, start=1):
+            report += import_path(settings, project_id, path, source, ColumnMap())
+            if on_progress:
+                on_progress(done, len(parts))
+    return report
+
+
+def store_outcomes(
+    settings: Settings,
+    project_id: str,
+    outcomes: Iterable[tuple[str, Outcome]],
+    *,
+    source: Source | None = None,
+    on_progress: Progress | None = None,
+) -> ImportReport:
+    """Counts of parsed payloads, each with the place it came from, committed in chunks.
+
+    Args:
+        source: where quarantined payloads came from, when they do not say themselves.
+    """
+    report = ImportReport()
+    for chunk in _chunks(outcomes):
+        ignored = Counter(outcome.reason for _, outcome in chunk if isinstance(outcome, Ignored))
+        items = [(where, outcome) for where, outcome in chunk if isinstance(outcome, FeedbackItem)]
+        frame = to_frame(item for _, item in items).with_columns(
+            location=pl.Series([where for where, _ in items], dtype=pl.String)
+        )
+        held = [_quarantine_row(where, each, source) for where, each in chunk if isinstance(each, Quarantined)]
+        quarantined = pl.DataFrame(held, schema=QUARANTINE_SCHEMA)
+        report += ImportReport(ignored=dict(ignored)) + _store(settings, project_id, frame, quarantined)
+        if on_progress:
+            on_progress(report.seen, 0)
+    return report
+
+
+def _is_payload_file(path: Path, source: Source, columns: ColumnMap) -> bool:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
+    if suffixes[-1:] == [".json"] or (source == "sentry" and suffixes[-1:] in ([".envelope"], [".txt"])):
+        return True
+    is_mapped = any(name is not None for name in columns.model_dump().values())
+    return source != "manual" and not is_mapped and sniff_kind(path) == "jsonl"
+
+
+def _chunks(outcomes: Iterable[tuple[str, Outcome]]) -> Iterator[list[tuple[str, Outcome]]]:
+    chunk: list[tuple[str, Outcome]] = []
+    chars = 0
+    for where, outcome in outcomes:
+        chunk.append((where, outcome))
+        chars += 0 if isinstance(outcome, Ignored) else len(outcome.payload or "")
+        if len(chunk) >= _OUTCOMES_PER_COMMIT or chars >= _PAYLOAD_CHARS_PER_COMMIT:
+            yield chunk
+            chunk, chars = [], 0
+    if chunk:
+        yield chunk
+
+
+def _quarantine_row(where: str, outcome: Quarantined, source: Source | None) -> dict[str, str | None]:
+    return {
+        "source": outcome.source or source or "unknown",
+        "external_id": outcome.external_id,
+        "location": outcome.location or where,
+        "reason": outcome.reason,
+        "detail": outcome.detail,
+        "payload": outcome.payload and outcome.payload[:_QUARANTINED_PAYLOAD_CHARS],
+        "item": None,
+    }
+
+
+def _store(settings: Settings, project_id: str, frame: pl.DataFrame, quarantined: pl.DataFrame) -> ImportReport:
+    """Counts of one chunk: raw items with `location`, and rows that could not be read; one transaction."""
+    kept, suspects = text.clean(frame, max_body_chars=settings.max_body_chars)
+    held = suspects.select(
+        *(pl.col(name) for name in ("source", "external_id", "location", "reason")),
+        detail=pl.col("location") + ": " + pl.col("detail"),
+        payload=pl.col("payload").str.head(_QUARANTINED_PAYLOAD_CHARS),
+        item=feedback.to_json(suspects),
+    )
+    now = datetime.now(UTC)
+
+    def commit(con: duckdb.DuckDBPyConnection) -> ImportReport:
+        is_released = feedback.find_released(con, project_id, held)
+        released = suspects.filter(is_released)
+        items = [each.select(*ITEM_SCHEMA, *CLEAN_COLUMNS) for each in (kept, released)]
+        counts = feedback.upsert_items(con, project_id, pl.concat(items), now)
+        waiting = pl.concat([held.filter(~is_released), quarantined])
+        feedback.insert_quarantined(con, project_id, waiting, now)
+        reasons = dict(Counter(waiting["reason"].to_list()))
+        return ImportReport(**counts._asdict(), quarantined=reasons)
+
+    return db.write(settings.duckdb_path, commit, timeout_seconds=settings.lock_timeout_seconds)
