@@ -1,8 +1,12 @@
 # make run                    install what is missing, start everything, Ctrl-C ends it
 # make run ONCE=1             the same on the sample, print the clusters, end
 # make run FILE=feedback.csv  that file in place of the sample (SOURCE=manual|reddit|sentry|github says what it holds)
+# make test                   everything that is checked: style, types, import rules, the whole test suite
+# make check                  style, types and import rules alone
+# make bench                  the tables of benchmarks/ (needs a quiet machine; peers are installed beside, not into .venv)
+# make screenshots            the pictures in docs/images, from a real browser
 
-.PHONY: run
+.PHONY: run install check test bench screenshots lock
 
 # What is given on the command line reaches the recipe through the environment, unread: it is never pasted into its text.
 override FILE := $(value FILE)
@@ -11,3 +15,29 @@ export ONCE FILE SOURCE PYTHON
 run:
 	@infra/install.sh
 	@exec .venv/bin/soulcaster up $${ONCE:+--once} $${FILE:+--file "$$FILE"} --source "$${SOURCE:-manual}"
+
+install:
+	@LOCK=requirements-dev.lock infra/install.sh
+
+check: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test: check
+	.venv/bin/python -m pytest
+
+bench: install
+	@infra/install-peers.sh
+	.venv/bin/python -m benchmarks --peer-python .venv-peers/bin/python
+
+screenshots: install
+	.venv/bin/python tests/app/screenshots.py docs/images
+
+# After a change of pyproject.toml. The locks hold hashes and no address, so pip and uv read them wherever they fetch from.
+lock: install
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header pyproject.toml -o requirements.lock
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
