@@ -51,8 +51,7 @@ def recluster(
     given = read(settings.duckdb_path, lambda con: store.load_run_input(con, project_id), timeout_seconds=wait)
     embedder = make_embedder(settings)
     hashes = given.items["content_hash"].drop_nulls().unique(maintain_order=True)
-    table = vector_index.open_index(settings.lancedb_path, embedder.model_id, embedder.dim)
-    matrix, missing = vector_index.load_matrix(table, hashes.to_list())
+    matrix, missing = _load_vectors(settings, embedder.model_id, embedder.dim, hashes)
     known = hashes.filter(~hashes.is_in(missing))
     found = groups.group_items(
         matrix,
@@ -80,6 +79,17 @@ def recluster(
         published=not dry_run,
         seconds=time.monotonic() - started,
     )
+
+
+def _load_vectors(
+    settings: Settings, model_id: str, dim: int, hashes: pl.Series
+) -> tuple[npt.NDArray[np.float32], pl.Series]:
+    """One row for each hash that has a vector, in their order; and the hashes that have none."""
+    table = vector_index.find_index(settings.lancedb_path, model_id, dim)
+    if table is None:
+        return np.empty((0, dim), dtype=np.float32), hashes
+    matrix, missing = vector_index.load_matrix(table, hashes.to_list())
+    return matrix, pl.Series(missing, dtype=pl.String)
 
 
 def _parameters(settings: Settings, n_missing: int) -> str:

@@ -32,9 +32,10 @@ def summarize(
     changed = pl.col("summarized_hash").is_null() | (pl.col("summarized_hash") != pl.col("membership_hash"))
     stale = set(clusters.filter(changed | pl.col("title").is_null())["cluster_id"])
     if run_id is not None and clusters.height:
-        named = naming.name_clusters(clusters, texts, stale)
+        plain = naming.with_plain_text(texts)
+        named = naming.name_clusters(clusters, plain, stale)
         titled = clusters.update(named.select("cluster_id", "title"), on="cluster_id")
-        themes = naming.name_themes(titled, texts)
+        themes = naming.name_themes(titled, plain)
         write(
             settings.duckdb_path,
             lambda con: store.update_summaries(con, project_id, run_id, named, themes),

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from soulcaster.clustering.naming import name_clusters
-from soulcaster.clustering.plain import plain_text, shorten, title_from
+from soulcaster.clustering.naming import name_clusters, with_plain_text
+from soulcaster.clustering.plain import pick_title, plain_text, shorten
 from soulcaster.recluster import recluster
 from soulcaster.summarize import summarize
 
@@ -159,20 +159,20 @@ def test_themes_are_titled_by_what_sets_them_apart(settings):
 )
 def test_a_hostile_title_becomes_plain_text(title, expected):
     """No HTML, no Markdown, no link, nothing invisible."""
-    assert expected == title_from(title, "")
+    assert expected == pick_title(plain_text(title), "")
 
 
 def test_a_report_without_title_is_titled_by_its_first_sentence():
     """Typed feedback often has no title; rows of signs are no sentence."""
-    assert "The map is blank" == title_from("", "!!!\n\nthe map is blank. It was fine before.")
-    assert "" == title_from("", "???")
+    assert "The map is blank" == pick_title("", "!!!\n\nHelp! the map is blank. It was fine before.")
+    assert "" == pick_title("", "???")
 
 
 def test_titles_are_cut_between_words():
     """At most 80 characters, with an ellipsis; a text without blanks is cut anyway."""
     assert "word word…" == shorten("word word word", 12)
-    assert 80 == len(title_from("x" * 5_000, ""))
-    assert len(title_from("many words " * 50, "")) <= 80
+    assert 80 == len(pick_title("x" * 5_000, ""))
+    assert len(pick_title("many words " * 50, "")) <= 80
 
 
 def test_plain_text_is_quick_on_hostile_input():
@@ -186,7 +186,7 @@ def test_a_cluster_without_a_readable_text_still_has_a_name():
     clusters = pl.DataFrame({"cluster_id": ["c"], "n_items": [3], "membership_hash": ["h"], "title": [None]})
     texts = pl.DataFrame({"cluster_id": ["c"], "title": ["???"], "body": ["!!!"]})
 
-    [named] = name_clusters(clusters, texts, {"c"}).to_dicts()
+    [named] = name_clusters(clusters, with_plain_text(texts), {"c"}).to_dicts()
 
     assert "3 reports without readable text" == named["title"]
     assert [] == named["terms"]
@@ -200,7 +200,7 @@ def test_a_thousand_equal_titles_stay_apart():
     )
     texts = pl.DataFrame({"cluster_id": ids, "title": ["Crash " * 20] * 1_000, "body": [""] * 1_000})
 
-    named = name_clusters(clusters, texts, set(ids))
+    named = name_clusters(clusters, with_plain_text(texts), set(ids))
 
     assert 1_000 == named["title"].n_unique()
     assert named["title"].str.len_chars().max() <= 80

@@ -6,6 +6,7 @@ Terms are class-based TF-IDF: frequent in the cluster's texts, rare in all other
 
 from __future__ import annotations
 
+import re
 from itertools import chain, count
 
 import numpy as np
@@ -13,14 +14,23 @@ import polars as pl
 from scipy.sparse import coo_array, csr_array
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
-from soulcaster.clustering.plain import plain_text, sentences, shorten, title_from
+from soulcaster.clustering.plain import pick_title, plain_text, sentences, shorten
 
 METHOD = "extractive"
 _N_TERMS = 6
 _N_SENTENCES = 3
+_SHARED_BY = 2
 _WORD = r"(?u)\b[^\W\d_][^\W_]+(?:[-'\u2019][^\W\d_]+)*\b"
 _SENTENCE_CHARS = (25, 240)
 _TITLE_CHARS, _LONGEST_EXTRA = 80, 40
+
+
+def with_plain_text(texts: pl.DataFrame) -> pl.DataFrame:
+    """`texts` with plain_title and plain_body: what `name_clusters` and `name_themes` read instead of the markup."""
+    return texts.with_columns(
+        plain_title=pl.Series([plain_text(title) for title in texts["title"]], dtype=pl.String),
+        plain_body=pl.Series([plain_text(body) for body in texts["body"]], dtype=pl.String),
+    )
 
 
 def name_clusters(clusters: pl.DataFrame, texts: pl.DataFrame, stale: set[str]) -> pl.DataFrame:
@@ -30,7 +40,7 @@ def name_clusters(clusters: pl.DataFrame, texts: pl.DataFrame, stale: set[str]) 
 
     Args:
         clusters: cluster_id, label, n_items, membership_hash, title; all clusters of the run, in the order of labels.
-        texts: cluster_id, title, body; the best texts of every cluster, best first.
+        texts: cluster_id, plain_title, plain_body; the best texts of every cluster, best first.
         stale: ids of the clusters to name; the others only weigh how rare a term is.
     """
     terms = dict(zip(clusters["cluster_id"], _terms(clusters, texts, "cluster_id"), strict=True))
@@ -61,7 +71,7 @@ def name_themes(clusters: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         clusters: cluster_id, theme_id, title; all clusters of the run, named.
-        texts: cluster_id, title, body.
+        texts: cluster_id, plain_title, plain_body.
     """
     themes = clusters.group_by("theme_id", maintain_order=True).agg(pl.len().alias("n"), pl.col("title").first())
     of_theme = texts.join(clusters.select("cluster_id", "theme_id"), on="cluster_id", maintain_order="left")
@@ -78,7 +88,7 @@ def _terms(classes: pl.DataFrame, texts: pl.DataFrame, key: str) -> list[list[st
     """For each row of `classes` its most telling words, best first, ties by alphabet."""
     rows = pl.DataFrame({key: classes[key], "row": np.arange(classes.height)})
     placed = texts.join(rows, on=key, maintain_order="left")
-    plain = [plain_text(f"{title}\n{body}") for title, body in placed.select("title", "body").iter_rows()]
+    plain = placed.select(pl.concat_str("plain_title", "plain_body", separator="\n")).to_series().to_list()
     counter = CountVectorizer(
         token_pattern=_WORD, stop_words=sorted(ENGLISH_STOP_WORDS), binary=True, ngram_range=(1, 1), dtype=np.float64
     )
@@ -95,13 +105,14 @@ def _terms(classes: pl.DataFrame, texts: pl.DataFrame, key: str) -> list[list[st
     for start, stop in zip(by_class.indptr[:-1], by_class.indptr[1:], strict=True):
         column = by_class.indices[start:stop]
         weight = np.round(by_class.data[start:stop] * rarity[column], 9)
-        result.append([str(words[at]) for at in column[np.lexsort((words[column], -weight))][:_N_TERMS]])
+        is_lone = by_class.data[start:stop] < _SHARED_BY  # a word that one text alone uses says little of the others
+        result.append([str(words[at]) for at in column[np.lexsort((words[column], -weight, is_lone))][:_N_TERMS]])
     return result
 
 
 def _title(texts: pl.DataFrame, terms: list[str], n_items: int) -> str:
-    for title, body in texts.select("title", "body").iter_rows():
-        if made := title_from(title, body, most_chars=_TITLE_CHARS):
+    for title, body in texts.select("plain_title", "plain_body").iter_rows():
+        if made := pick_title(title, body, most_chars=_TITLE_CHARS):
             return made
     return ", ".join(terms[:3]).capitalize() or f"{n_items} reports without readable text"
 
@@ -124,8 +135,8 @@ def _summary(texts: pl.DataFrame, terms: list[str], title: str) -> str:
     shortest, longest = _SENTENCE_CHARS
     chosen: list[str] = []
     seen = [_words(title)]
-    for own_title, body in texts.select("title", "body").iter_rows():
-        own = sentences(plain_text(body)) or sentences(plain_text(own_title))
+    for own_title, body in texts.select("plain_title", "plain_body").iter_rows():
+        own = sentences(body) or sentences(own_title)
         fit = [part for part in own if shortest <= len(part) and _is_prose(part)] or own
         for part in sorted(fit, key=lambda part: -_weight(part, terms)):
             words = _words(part)
@@ -139,7 +150,7 @@ def _summary(texts: pl.DataFrame, terms: list[str], title: str) -> str:
 
 
 def _words(text: str) -> set[str]:
-    return set(text.casefold().split())
+    return set(re.findall(r"\w+", text.casefold()))
 
 
 def _is_prose(text: str) -> bool:

@@ -22,6 +22,7 @@ _PREFIX = re.compile(
     r"^(?:\s*(?:\[[^\[\]]{1,30}\]|(?:bug|issue|feature request|question|help)\s*[:\-]\s))+", re.IGNORECASE
 )
 _BLANKS = re.compile(r"[^\S\n]+")
+_FEWEST_TITLE_WORDS = 3
 _SENTENCE_END = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+")
 
 
@@ -55,9 +56,14 @@ def shorten(text: str, most_chars: int) -> str:
     return (head if blank and len(head) > most_chars // 2 else cut).rstrip(" ,;:-\u2013\u2014(") + "…"
 
 
-def title_from(title: str, body: str, *, most_chars: int = 80) -> str:
-    """A sentence-like title of one report: its own title, else its first sentence with a letter in it; '' if none."""
-    for candidate in [plain_text(title).replace("\n", " "), *sentences(plain_text(body))[:5]]:
+def pick_title(title: str, body: str, *, most_chars: int = 80) -> str:
+    """A sentence-like title out of plain `title` and `body`: the title, else the body's first sentence; '' if none.
+
+    A sentence of fewer than three words ("Help!") stands back behind the next one.
+    """
+    first = sentences(body)[:5]
+    telling = [sentence for sentence in first if len(sentence.split()) >= _FEWEST_TITLE_WORDS]
+    for candidate in [title.replace("\n", " "), *telling, *first]:
         stripped = _PREFIX.sub("", candidate).strip(" -\u2013\u2014:;,\t\"'").rstrip(".")
         if any(character.isalpha() for character in stripped):
             return shorten(stripped[0].upper() + stripped[1:], most_chars)
