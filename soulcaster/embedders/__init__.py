@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from soulcaster.errors import PermanentError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -37,7 +39,33 @@ class Embedder(Protocol):
 def make_embedder(settings: Settings) -> Embedder:
     """The embedder that `settings` name.
 
+    'auto' is Gemini when a key is set, else MiniLM; nothing else decides, and nothing changes the choice later. Models
+    are loaded at the first `embed`, so asking for `model_id` is cheap.
+
     Raises:
         PermanentError: Gemini was asked for and there is no key.
     """
-    raise NotImplementedError
+    key = settings.gemini_api_key.get_secret_value().strip() if settings.gemini_api_key else ""
+    name = settings.embedder
+    if name == "auto":
+        name = "gemini" if key else "minilm"
+    if name == "static":
+        from soulcaster.embedders.static import StaticEmbedder
+
+        return StaticEmbedder()
+    if name == "minilm":
+        from soulcaster.embedders.minilm import MiniLMEmbedder
+
+        return MiniLMEmbedder()
+    if not key:
+        raise PermanentError(
+            "Making the embedder 'gemini' found no key; set SOULCASTER_GEMINI_API_KEY or SOULCASTER_EMBEDDER=minilm."
+        )
+    from soulcaster.embedders.gemini import GeminiEmbedder
+
+    return GeminiEmbedder(
+        api_key=key,
+        model=settings.gemini_embedding_model,
+        base_url=settings.gemini_base_url,
+        requests_per_minute=settings.gemini_requests_per_minute,
+    )

@@ -1,0 +1,1 @@
+"""Data files of the local embedders; README.md tells where each comes from and under which licence."""

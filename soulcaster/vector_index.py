@@ -1,0 +1,246 @@
+"""The vector index: one LanceDB table a model, one row a text, key `content_hash`. DuckDB is the truth, this is not.
+
+The key is declared at creation, because only then do concurrent upserts of the same new keys not double rows (LanceDB
+issues 3377 and 2463). Several processes may write at once; a handle sees the table as it was when it was opened.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import lancedb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from lancedb.index import IvfRq
+from lancedb.query import LanceVectorQueryBuilder
+from lancedb.table import Table
+
+from soulcaster.errors import PermanentError, TransientError
+
+INDEX_MIN_ROWS = 50_000
+"""Below this an exact search takes about 0.1 s and an approximate index is not worth its build time."""
+
+_KEEP_VERSIONS = timedelta(days=1)  # readers may hold an older version for as long as a run takes
+_REFINE_FACTOR = 10
+_CONFLICT = re.compile(r"conflict|too many concurrent|retr(?:y|ies)|timed? ?out", re.IGNORECASE)
+
+
+def find_index(path: Path, model_id: str, dim: int) -> Table | None:
+    """The table of a model, or None when nothing was ever embedded with it. Makes nothing.
+
+    Raises:
+        PermanentError: the table is damaged or has another shape; the message says how to rebuild it.
+    """
+    if not path.is_dir():
+        return None
+    with _translated("Opening", path):
+        database = lancedb.connect(path)
+        if _table_name(model_id, dim) not in _table_names(database):
+            return None
+        table = database.open_table(_table_name(model_id, dim))
+        if _without_metadata(table.schema) != _without_metadata(_schema(dim)):
+            raise PermanentError(
+                f"Opening the vector index {table.name!r} in {str(path)!r} found the columns {table.schema.names!r}, "
+                f"expected content_hash and vector of {dim} numbers; run `soulcaster reindex`."
+            )
+        return table
+
+
+def open_index(path: Path, model_id: str, dim: int) -> Table:
+    """The table of a model, made when there is none.
+
+    Raises:
+        PermanentError: the table is damaged or has another shape; the message says how to rebuild it.
+    """
+    table = find_index(path, model_id, dim)
+    if table is not None:
+        return table
+    name = _table_name(model_id, dim)
+    with _translated("Making", path):
+        path.mkdir(parents=True, exist_ok=True)
+        database = lancedb.connect(path)
+        try:
+            return database.create_table(name, schema=_schema(dim))
+        except ValueError:
+            if name not in _table_names(database):
+                raise
+            return database.open_table(name)  # another process was faster
+
+
+def upsert(table: Table, content_hashes: Sequence[str], matrix: npt.NDArray[np.float32]) -> None:
+    """Write float32 (n, dim) vectors under their hashes; existing rows are replaced, the first of a repeated hash wins.
+
+    Raises:
+        TransientError: other processes kept committing first; the same call may work later.
+        PermanentError: the index is damaged.
+    """
+    rows = _to_arrow(content_hashes, matrix, _dim(table))
+    if rows.num_rows:
+        with _translated("Writing to", table.name):
+            merge = table.merge_insert("content_hash").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(rows)
+
+
+def known_hashes(table: Table) -> set[str]:
+    """Every content hash that has a vector."""
+    with _latest(table, "Reading"):
+        return set(table.search().select(["content_hash"]).limit(None).to_arrow()["content_hash"].to_pylist())
+
+
+def load_matrix(table: Table, content_hashes: Sequence[str]) -> tuple[npt.NDArray[np.float32], list[str]]:
+    """Vectors in the order asked, and the hashes that have none.
+
+    Returns:
+        float32 (n_found, dim): one row for each asked hash that is in the index, in the order asked; and the asked
+        hashes that are not, each once, in the order asked.
+    """
+    position = {content_hash: index for index, content_hash in enumerate(dict.fromkeys(content_hashes))}
+    distinct = np.zeros((len(position), _dim(table)), dtype=np.float32)
+    is_found = np.zeros(len(position), dtype=bool)
+    with _latest(table, "Reading"):
+        for batch in table.search().select(["content_hash", "vector"]).limit(None).to_batches():
+            found_at = (position.get(content_hash, -1) for content_hash in batch["content_hash"].to_pylist())
+            targets = np.fromiter(found_at, dtype=np.int64, count=batch.num_rows)
+            is_asked = targets >= 0
+            distinct[targets[is_asked]] = _to_numpy(batch["vector"], distinct.shape[1])[is_asked]
+            is_found[targets[is_asked]] = True
+    missing = [content_hash for content_hash, index in position.items() if not is_found[index]]
+    if not missing and len(position) == len(content_hashes):
+        return distinct, missing
+    rows = [position[content_hash] for content_hash in content_hashes if is_found[position[content_hash]]]
+    return distinct[rows], missing
+
+
+def nearest(table: Table, vector: npt.NDArray[np.float32], k: int) -> list[tuple[str, float]]:
+    """Up to `k` (content_hash, cosine similarity), closest first; exact unless `build_index` was run."""
+    with _latest(table, "Searching"):
+        query = cast("LanceVectorQueryBuilder", table.search(vector, vector_column_name="vector"))
+        query = query.distance_type("cosine").limit(k).refine_factor(_REFINE_FACTOR)
+        found = query.select(["content_hash", "_distance"]).to_arrow()
+    distances = found["_distance"].to_pylist()
+    return list(zip(found["content_hash"].to_pylist(), (1.0 - distance for distance in distances), strict=True))
+
+
+def optimize(table: Table) -> None:
+    """Merge small files, fold new rows into the approximate index, forget versions older than a day.
+
+    Raises:
+        TransientError: another process changed the table meanwhile; nothing is lost.
+    """
+    with _latest(table, "Optimizing"):
+        table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+
+
+def build_index(table: Table, *, min_rows: int = INDEX_MIN_ROWS) -> bool:
+    """Build the approximate index for `nearest` when the table is large enough for one; says whether it did.
+
+    Source: measured on 100,000 x 768: IVF_RQ built in 25 s, recall@50 .98 (1.00 refined), 11 ms a query; IVF_PQ took
+    128 s for recall .58.
+    """
+    with _latest(table, "Indexing"):
+        if table.count_rows() < min_rows:
+            return False
+        table.create_index("vector", config=IvfRq(distance_type="cosine"))
+        return True
+
+
+def start_rebuild(path: Path, model_id: str, dim: int) -> Table:
+    """An empty table beside the model's table, to be filled and handed to `finish_rebuild`; readers do not see it."""
+    name = _table_name(model_id, dim) + ".rebuild"
+    with _translated("Making", path):
+        path.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(path / f"{name}.lance", ignore_errors=True)
+        return lancedb.connect(path).create_table(name, schema=_schema(dim))
+
+
+def finish_rebuild(path: Path, model_id: str, dim: int, rebuilt: Table) -> Table:
+    """Put the rows of `rebuilt` in the place of the model's table in one commit and drop `rebuilt`.
+
+    Until that commit readers see the old rows. A table too damaged to be committed to is removed first.
+    """
+    name = _table_name(model_id, dim)
+    with _translated("Replacing", path), _latest(rebuilt, "Reading"):
+        database = lancedb.connect(path)
+        mode = "overwrite" if _opens(database, name) else "create"
+        if mode == "create":
+            shutil.rmtree(path / f"{name}.lance", ignore_errors=True)
+        batches = rebuilt.search().select(["content_hash", "vector"]).limit(None).to_batches()
+        rows = pa.RecordBatchReader.from_batches(_schema(dim), (batch.cast(_schema(dim)) for batch in batches))
+        table = database.create_table(name, data=rows, schema=_schema(dim), mode=mode)
+        database.drop_table(rebuilt.name)
+    return table
+
+
+def _opens(database: lancedb.DBConnection, name: str) -> bool:
+    try:
+        database.open_table(name)
+    except (ValueError, RuntimeError, OSError):
+        return False
+    return True
+
+
+def _table_name(model_id: str, dim: int) -> str:
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '_', model_id)}_{dim}"
+
+
+def _table_names(database: lancedb.DBConnection) -> list[str]:
+    return [str(name) for name in database.list_tables().tables]
+
+
+def _schema(dim: int) -> pa.Schema:
+    key = pa.field("content_hash", pa.string(), nullable=False)
+    key = key.with_metadata({"lance-schema:unenforced-primary-key": "true"})
+    return pa.schema([key, pa.field("vector", pa.list_(pa.float32(), dim), nullable=False)])
+
+
+def _without_metadata(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    return [(field.name, field.type) for field in schema]
+
+
+def _dim(table: Table) -> int:
+    return int(table.schema.field("vector").type.list_size)
+
+
+def _to_arrow(content_hashes: Sequence[str], matrix: npt.NDArray[np.float32], dim: int) -> pa.Table:
+    if matrix.shape != (len(content_hashes), dim):
+        raise ValueError(f"vectors of shape {matrix.shape!r} for {len(content_hashes)} hashes and dim {dim}")
+    first = {content_hash: index for index, content_hash in reversed(list(enumerate(content_hashes)))}
+    values = np.ascontiguousarray(matrix[list(first.values())], dtype=np.float32).reshape(-1)
+    columns = [pa.array(first, type=pa.string()), pa.FixedSizeListArray.from_arrays(pa.array(values), dim)]
+    return pa.table(columns, schema=_schema(dim))
+
+
+def _to_numpy(vectors: pa.FixedSizeListArray, dim: int) -> npt.NDArray[np.float32]:
+    flat: npt.NDArray[np.float32] = vectors.flatten().to_numpy()
+    return flat.reshape(-1, dim)
+
+
+@contextmanager
+def _latest(table: Table, action: str) -> Iterator[None]:
+    """The table as it is now, not as it was when the handle was opened; errors translated."""
+    with _translated(action, table.name):
+        table.checkout_latest()  # type: ignore[no-untyped-call]  # LanceDB forgot its return type
+        yield
+
+
+@contextmanager
+def _translated(action: str, subject: Path | str) -> Iterator[None]:
+    """LanceDB raises ValueError, RuntimeError and OSError for everything; the text tells contention from damage."""
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError, pa.ArrowException) as error:
+        if _CONFLICT.search(str(error)):
+            raise TransientError(
+                f"{action} the vector index {str(subject)!r} collided with another process; run the same command again."
+            ) from error
+        raise PermanentError(
+            f"{action} the vector index {str(subject)!r} failed ({type(error).__name__}); it is damaged or cannot be "
+            "read: run `soulcaster reindex`, nothing is lost."
+        ) from error
