@@ -7,9 +7,11 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app.words import ROW_PIXELS, SOURCE_LABELS, number, reader_zone, table_height, title_of
+from app.words import EXACT_TIME_HINT, ROW_PIXELS, SOURCE_LABELS, number, reader_zone, table_height, title_of
 from soulcaster.db.cluster_screens import TREND_WEEKS
 
+FILTER_KEYS = ("q", "source", "theme", "status", "min", "sort", "page")
+"""Names of the list's filters, in the address and in the session."""
 _SHORT = ["title", "n_items", "trend", "last_seen_at"]
 _FULL = ["title", "theme", "n_items", "n_people", "sources", "trend", "last_seen_at", "status"]
 _NEAR = ["title", "n_items", "shared"]
@@ -20,6 +22,7 @@ def show(frame: pl.DataFrame, *, key: str, is_short: bool = False) -> None:
     table = _titled(frame).with_columns(
         pl.col("n_by_source").map_elements(_sources, return_dtype=pl.String).alias("sources"),
         pl.col("last_seen_at").dt.convert_time_zone(reader_zone()),
+        pl.col("last_seen_at").dt.convert_time_zone(reader_zone()).alias("last_seen_exactly"),
     )
     _draw(table, _SHORT if is_short else _FULL, key)
 
@@ -28,6 +31,30 @@ def show_near(frame: pl.DataFrame, *, key: str) -> None:
     """Draw rows of `list_siblings`; leaves the page when the reader picks one."""
     shared = pl.col("shared").list.join(", ")
     _draw(_titled(frame).with_columns(pl.when(shared == "").then(pl.lit("the theme")).otherwise(shared)), _NEAR, key)
+
+
+def restore_filters() -> None:
+    """Give the list its filters back when the reader comes back from a cluster by the browser's button.
+
+    Streamlit 1.67 writes the new page's parameters over the old page's address before it leaves, so the address that
+    the browser goes back to names a cluster and no filters.
+    """
+    if "id" in st.query_params:
+        # The address wins in the run that follows the browser's button; the one after it takes what we set.
+        del st.query_params["id"]
+        st.session_state["is_restoring"] = True
+        st.rerun()
+    if st.session_state.pop("is_restoring", False):
+        for name, value in st.session_state.get("kept_filters", {}).items():
+            st.session_state[name] = value
+
+
+def kept_parameters() -> dict[str, str | list[str]]:
+    """The filters with which the reader left the list, as parameters of its address."""
+    kept = {
+        name: value for name, value in st.session_state.get("kept_filters", {}).items() if value not in (None, "", [])
+    }
+    return {name: value if isinstance(value, list) else str(value) for name, value in kept.items()}
 
 
 def _titled(frame: pl.DataFrame) -> pl.DataFrame:
@@ -64,6 +91,9 @@ def _draw(table: pl.DataFrame, columns: list[str], key: str) -> None:
     if cells:
         # A new key next time: coming back must not find the old choice and leave again.
         st.session_state["opened"] = st.session_state.get("opened", 0) + 1
+        st.session_state["kept_filters"] = {
+            name: st.session_state[name] for name in FILTER_KEYS if name in st.session_state
+        }
         st.switch_page("screens/cluster.py", query_params={"id": table["cluster_id"][cells[0][0]]})
 
 
@@ -87,7 +117,8 @@ def _columns(columns: list[str]) -> dict[str, Any]:
             y_min=0,
             help=f"Items a week over the last {TREND_WEEKS} weeks, up to the newest item of the project.",
         ),
-        "last_seen_at": config.DatetimeColumn("Last seen", format="distance", width=115),
+        "last_seen_at": config.DatetimeColumn("Last seen", format="distance", width=115, help=EXACT_TIME_HINT),
+        "last_seen_exactly": config.DatetimeColumn("Last seen, exactly", format="D MMM YYYY, HH:mm"),
         "status": config.TextColumn("Status", width=75),
         "shared": config.TextColumn("Shares", width=160),
     }

@@ -8,6 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app.words import (
+    EXACT_TIME_HINT,
     ROW_PIXELS,
     SOURCE_COLORS,
     SOURCE_LABELS,
@@ -69,6 +70,7 @@ def show_items_table(frame: pl.DataFrame, columns: list[str], *, key: str) -> st
     """Rows of items as a table; the id of the item whose row the reader picked, None without one."""
     table = web_links(frame).with_columns(
         pl.col("happened_at").dt.convert_time_zone(reader_zone()),
+        pl.col("happened_at").dt.convert_time_zone(reader_zone()).alias("happened_exactly"),
         pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source")),
         pl.col("state").replace_strict(STATE_LABELS, default=pl.col("state")),
     )
@@ -96,7 +98,8 @@ def _columns() -> dict[str, Any]:
         "snippet": config.TextColumn("Feedback", width=350),
         "author": config.TextColumn("Author", width=100),
         "channel": config.TextColumn("Where", width=110),
-        "happened_at": config.DatetimeColumn("When", format="distance", width=110),
+        "happened_at": config.DatetimeColumn("When", format="distance", width=110, help=EXACT_TIME_HINT),
+        "happened_exactly": config.DatetimeColumn("When, exactly", format="D MMM YYYY, HH:mm"),
         "cluster_title": config.TextColumn("Cluster", width=180),
         "reason": config.TextColumn("Why here", width=130),
         "similarity": config.ProgressColumn(

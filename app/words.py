@@ -18,10 +18,13 @@ import streamlit as st
 from soulcaster.errors import SoulcasterError
 
 SOURCE_LABELS = {"reddit": "💬 Reddit", "sentry": "🐞 Sentry", "github": "🐙 GitHub", "manual": "📝 Manual"}
+SOURCE_NAMES = {label.split(" ", 1)[1]: source for source, label in SOURCE_LABELS.items()}
+"""'Reddit': 'reddit' and so on: what filters offer, and what stands in the address."""
 SOURCE_COLORS = {"reddit": "#D55E00", "sentry": "#CC79A7", "github": "#0072B2", "manual": "#009E73"}
 """Told apart with every common kind of colour blindness. Source: Okabe and Ito, Color Universal Design, 2008."""
 
 STATE_LABELS = {"open": "open", "closed": "☑️ closed", "removed": "🚫 removed", "deleted": "🗑️ deleted"}
+EXACT_TIME_HINT = "For exact times show the column *… exactly* by the eye in the table's corner, or open the row."
 ROW_PIXELS = 38
 _HEADER_PIXELS = 37
 _JOINER = "\u2060"

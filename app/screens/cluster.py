@@ -26,7 +26,7 @@ _MOST_EXEMPLARS = 5
 
 def page() -> None:
     """Draw the page for the cluster that `?id=` names."""
-    st.page_link("screens/clusters.py", label="All clusters", icon="⬅️")
+    st.page_link("screens/clusters.py", label="All clusters", icon="⬅️", query_params=cluster_table.kept_parameters())
     cluster_id = st.query_params.get("id", "")
     with told():
         cluster = queries.ask(find_cluster, queries.project(), cluster_id)

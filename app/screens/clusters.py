@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app import cluster_table, queries
-from app.words import SOURCE_LABELS, count, number, spreadsheet_safe, title_of, told
+from app.words import SOURCE_NAMES, count, spreadsheet_safe, title_of, told
 from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, list_clusters, list_statuses, list_themes
 
 _PAGE_ROWS = 100
@@ -25,6 +25,7 @@ _SORTS: dict[str, ClusterSort] = {
 def page() -> None:
     """Draw the page."""
     st.title("Clusters", anchor=False)
+    cluster_table.restore_filters()
     with told():
         filters, sort = _filters()
         project = queries.project()
@@ -46,10 +47,10 @@ def page() -> None:
 def _filters() -> tuple[ClusterFilters, ClusterSort]:
     project = queries.project()
     themes = queries.ask(list_themes, project)
-    names = {
-        row["theme_id"]: f"{row['title'] or 'Untitled theme'} ({number(row['n_clusters'])})"
-        for row in themes.iter_rows(named=True)
-    }
+    names: dict[str, str] = {}
+    for row in themes.iter_rows(named=True):
+        title = row["title"] or "Untitled theme"
+        names[title if title not in names else f"{title} ({row['theme_id'][:8]})"] = row["theme_id"]
     statuses = queries.ask(list_statuses, project)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
@@ -64,12 +65,11 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
         )
         sources = st.multiselect(
             "Sources",
-            list(SOURCE_LABELS),
+            list(SOURCE_NAMES),
             key="source",
             bind="query-params",
             width=170,
             placeholder="all",
-            format_func=lambda name: SOURCE_LABELS[name],
             on_change=_first_page,
         )
         theme = st.selectbox(
@@ -80,20 +80,19 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
             bind="query-params",
             width=190,
             placeholder="all",
-            format_func=lambda theme_id: names[theme_id],
             on_change=_first_page,
         )
         chosen = st.multiselect(
-            "Status", statuses, key="status", bind="query-params", width=170, placeholder="all", on_change=_first_page
+            "Status", statuses, key="status", bind="query-params", width=130, placeholder="all", on_change=_first_page
         )
         least = st.number_input(
-            "Items, at least", 1, 1_000_000, 1, key="min", bind="query-params", width=120, on_change=_first_page
+            "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=120, on_change=_first_page
         )
         sort = st.selectbox("Sort by", list(_SORTS), key="sort", bind="query-params", width=150, on_change=_first_page)
     return (
         ClusterFilters(
-            sources=tuple(sorted(sources)),
-            theme_id=theme,
+            sources=tuple(sorted(SOURCE_NAMES[name] for name in sources)),
+            theme_id=names[theme] if theme else None,
             statuses=tuple(sorted(chosen)),
             min_items=int(least),
             text=text or "",

@@ -12,7 +12,7 @@ from app.item_card import show_item, show_items_table
 from app.words import (
     ROW_PIXELS,
     SOURCE_LABELS,
-    STATE_LABELS,
+    SOURCE_NAMES,
     ago,
     count,
     exact,
@@ -34,24 +34,18 @@ from soulcaster.db.screens import (
 )
 
 _PAGE_ROWS = 50
-_LANES: dict[str, Lane] = {"all": "all", "clustered": "clustered", "noise": "noise", "waiting": "waiting"}
-_VIEWS = {
-    "all": "All",
-    "clustered": "In clusters",
-    "noise": "Noise",
-    "waiting": "Waiting",
-    "quarantine": "Quarantine",
-}
+_QUARANTINE = "Quarantine"
+_LANES: dict[str, Lane] = {"All": "all", "In clusters": "clustered", "Noise": "noise", "Waiting": "waiting"}
 _DETAILS = [
     *["external_id", "trust", "state_reason", "source_group", "duplicate_of", "exception_type", "culprit", "frames"],
     *["release", "environment", "level", "labels", "user_count", "language", "notes", "first_seen_at", "changed_at"],
 ]
 _VIEW_NOTES = {
-    "all": "Everything that came in.",
-    "clustered": "What the run on show put into a cluster.",
-    "noise": "What stands alone: nothing else says the same, so far.",
-    "waiting": "What came in after the run on show; the next grouping takes it in.",
-    "quarantine": "What we could not or would not take in. Nothing is dropped: each row keeps its reason.",
+    "All": "Everything that came in.",
+    "In clusters": "What the run on show put into a cluster.",
+    "Noise": "What stands alone: nothing else says the same, so far.",
+    "Waiting": "What came in after the run on show; the next grouping takes it in.",
+    _QUARANTINE: "What we could not or would not take in. Nothing is dropped: each row keeps its reason.",
 }
 
 
@@ -59,12 +53,18 @@ def page() -> None:
     """Draw the page."""
     st.title("Feedback", anchor=False)
     view = st.segmented_control(
-        "View", list(_VIEWS), format_func=_VIEWS.__getitem__, default="all", key="view", bind="query-params",
-        label_visibility="collapsed", on_change=_first_page, required=True,
-    ) or "all"  # fmt: skip
+        "View",
+        [*_LANES, _QUARANTINE],
+        default="All",
+        key="view",
+        bind="query-params",
+        label_visibility="collapsed",
+        on_change=_first_page,
+        required=True,
+    )
     st.caption(_VIEW_NOTES[view])
     with told():
-        if view == "quarantine":
+        if view == _QUARANTINE:
             _quarantine()
         else:
             _items(_LANES[view])
@@ -113,8 +113,7 @@ def _filters(lane: Lane) -> ItemFilters:
         )
         sources = st.multiselect(
             "Sources",
-            list(SOURCE_LABELS),
-            format_func=lambda name: SOURCE_LABELS[name],
+            list(SOURCE_NAMES),
             key="source",
             bind="query-params",
             placeholder="all",
@@ -124,7 +123,6 @@ def _filters(lane: Lane) -> ItemFilters:
         states = st.multiselect(
             "State",
             values["states"],
-            format_func=lambda name: STATE_LABELS.get(name, name),
             key="state",
             bind="query-params",
             placeholder="all",
@@ -150,7 +148,7 @@ def _filters(lane: Lane) -> ItemFilters:
         )
     return ItemFilters(
         lane=lane,
-        sources=tuple(sorted(sources)),
+        sources=tuple(sorted(SOURCE_NAMES[name] for name in sources)),
         states=tuple(sorted(states)),
         languages=tuple(sorted(languages)),
         text=text or "",
@@ -204,9 +202,9 @@ def _quarantine() -> None:
         selection_mode="multi",
         key="reason",
         bind="query-params",
-        format_func=lambda reason: f"{plain(reason)} ({number(by_reason[reason])})",
         on_change=_first_page,
     )
+    st.caption(" · ".join(f"{plain(reason)}: {number(n)}" for reason, n in by_reason.items()))
     n_found = sum(by_reason[reason] for reason in reasons or by_reason)
     page_number = max(1, int(st.session_state.get("page", 1)))
     frame = queries.ask(

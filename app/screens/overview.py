@@ -88,7 +88,7 @@ def _next_steps(overview: Overview) -> None:
     if overview.n_quarantined:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(f"🧪 **{count(overview.n_quarantined, 'row')}** wait in quarantine.", width="stretch")
-            st.page_link("screens/feedback.py", label="Look at them", query_params={"view": "quarantine"})
+            st.page_link("screens/feedback.py", label="Look at them", query_params={"view": "Quarantine"})
 
 
 def _trend(overview: Overview) -> None:

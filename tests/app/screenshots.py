@@ -26,7 +26,7 @@ PAGES = {
     "clusters": "/clusters",
     "cluster": "/cluster?id={cluster_id}",
     "feedback": "/feedback",
-    "quarantine": "/feedback?view=quarantine",
+    "quarantine": "/feedback?view=Quarantine",
     "runs": "/runs",
 }
 _WIDTHS = (1440, 900)
