@@ -42,7 +42,7 @@ def examine(project: str | None = None) -> list[Finding]:
         return [Finding(subject="settings", state="fail", message=str(error))]
     if project:
         settings = settings.model_copy(update={"project": project})
-    findings = []
+    findings: list[Finding] = []
     for check in _CHECKS:
         try:
             findings.extend(check(settings))
