@@ -12,25 +12,28 @@ from soulcaster.db.cluster_screens import TREND_WEEKS
 
 FILTER_KEYS = ("q", "source", "theme", "status", "min", "sort", "page")
 """Names of the list's filters, in the address and in the session."""
-_SHORT = ["title", "n_items", "trend", "last_seen_at"]
 _FULL = ["title", "theme", "n_items", "n_people", "sources", "trend", "last_seen_at", "status"]
 _NEAR = ["title", "n_items", "shared"]
 
 
-def show(frame: pl.DataFrame, *, key: str, is_short: bool = False) -> None:
+def show(frame: pl.DataFrame, *, key: str) -> None:
     """Draw rows of `list_clusters`; leaves the page when the reader picks one."""
     table = _titled(frame).with_columns(
         pl.col("n_by_source").map_elements(_sources, return_dtype=pl.String).alias("sources"),
         pl.col("last_seen_at").dt.convert_time_zone(reader_zone()),
         pl.col("last_seen_at").dt.convert_time_zone(reader_zone()).alias("last_seen_exactly"),
     )
-    _draw(table, _SHORT if is_short else _FULL, key)
+    _draw(table, _FULL, key)
 
 
 def show_near(frame: pl.DataFrame, *, key: str) -> None:
     """Draw rows of `list_siblings`; leaves the page when the reader picks one."""
     shared = pl.col("shared").list.join(", ")
-    _draw(_titled(frame).with_columns(pl.when(shared == "").then(pl.lit("the theme")).otherwise(shared)), _NEAR, key)
+    _draw(
+        _titled(frame).with_columns(pl.when(shared == "").then(pl.lit("the theme")).otherwise(shared).alias("shared")),
+        _NEAR,
+        key,
+    )
 
 
 def restore_filters() -> None:
@@ -101,7 +104,7 @@ def _columns(columns: list[str]) -> dict[str, Any]:
     config = st.column_config
     legend = ", ".join(SOURCE_LABELS.values())
     return {
-        "title": config.TextColumn("Cluster", width=310 if columns is _FULL else 240),
+        "title": config.TextColumn("Cluster", width=310 if columns is _FULL else 275),
         "theme": config.TextColumn("Theme", width=150),
         "n_items": config.NumberColumn("Items", format="localized", width=62),
         "n_people": config.NumberColumn(

@@ -95,12 +95,12 @@ def _columns() -> dict[str, Any]:
     config = st.column_config
     return {
         "source": config.TextColumn("Source", width=100),
-        "snippet": config.TextColumn("Feedback", width=350),
-        "author": config.TextColumn("Author", width=100),
-        "channel": config.TextColumn("Where", width=110),
-        "happened_at": config.DatetimeColumn("When", format="distance", width=110, help=EXACT_TIME_HINT),
+        "snippet": config.TextColumn("Feedback", width=320),
+        "author": config.TextColumn("Author", width=90),
+        "channel": config.TextColumn("Where", width=100),
+        "happened_at": config.DatetimeColumn("When", format="distance", width=105, help=EXACT_TIME_HINT),
         "happened_exactly": config.DatetimeColumn("When, exactly", format="D MMM YYYY, HH:mm"),
-        "cluster_title": config.TextColumn("Cluster", width=180),
+        "cluster_title": config.TextColumn("Cluster", width=165),
         "reason": config.TextColumn("Why here", width=130),
         "similarity": config.ProgressColumn(
             "Likeness",
@@ -112,7 +112,7 @@ def _columns() -> dict[str, Any]:
             help="Cosine between this text and the mean of the cluster's texts; 1 is the same direction.",
         ),
         "membership_strength": config.NumberColumn("Strength", format="%.2f", width=80),
-        "state": config.TextColumn("State", width=85),
-        "language": config.TextColumn("Lang.", width=55),
-        "url": config.LinkColumn("Link", display_text="open ↗", width=65),
+        "state": config.TextColumn("State", width=75),
+        "language": config.TextColumn("Lang.", width=50),
+        "url": config.LinkColumn("Link", display_text="open ↗", width=62),
     }

@@ -21,7 +21,7 @@ from soulcaster.db.cluster_screens import (
 from soulcaster.db.screens import count_by_time
 
 _PAGE_ROWS = 25
-_MOST_EXEMPLARS = 5
+_MOST_EXEMPLARS = 3
 
 
 def page() -> None:

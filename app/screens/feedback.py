@@ -196,14 +196,16 @@ def _quarantine() -> None:
     if not by_reason:
         st.info("The quarantine is empty.", icon="✅")
         return
-    reasons = st.pills(
-        "Reasons",
-        list(by_reason),
-        selection_mode="multi",
-        key="reason",
-        bind="query-params",
-        on_change=_first_page,
-    )
+    reasons: list[str] = []
+    if len(by_reason) > 1:
+        reasons = st.pills(
+            "Reasons",
+            list(by_reason),
+            selection_mode="multi",
+            key="reason",
+            bind="query-params",
+            on_change=_first_page,
+        )
     st.caption(" · ".join(f"{plain(reason)}: {number(n)}" for reason, n in by_reason.items()))
     n_found = sum(by_reason[reason] for reason in reasons or by_reason)
     page_number = max(1, int(st.session_state.get("page", 1)))

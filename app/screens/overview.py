@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app import cluster_table, launch, queries
 from app.charts import show_by_time
@@ -15,6 +14,8 @@ from soulcaster.db.screens import Overview, count_by_time, get_overview
 from soulcaster.settings import load_settings
 
 _SPANS: dict[str, int | None] = {"30 days": 30, "90 days": 90, "1 year": 365, "All time": None}
+_TOPS: dict[str, ClusterSort] = {"Largest": "items", "Growing": "rising", "Most people": "people", "Latest": "recent"}
+_TOP_ROWS = 8
 
 
 def page() -> None:
@@ -72,22 +73,24 @@ def _numbers(overview: Overview) -> None:
 
 
 def _number(label: str, value: int, explanation: str) -> None:
-    st.metric(label, number(value), help=explanation, border=True, width="stretch")
+    st.metric(label, number(value), help=explanation, border=True, width=165)
 
 
 def _next_steps(overview: Overview) -> None:
     """Sentences with a button each, only for what really waits for somebody."""
     if overview.n_waiting:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"🧩 **{count(overview.n_waiting, 'item')}** came in since the last grouping.", width="stretch")
+            st.markdown(f"🧩 Not grouped yet: **{count(overview.n_waiting, 'item')}**.", width="stretch")
             launch.start_button("Group them now", "recluster", {"params": {"project": queries.project()}}, key="group")
     if overview.n_untitled:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"🏷️ **{count(overview.n_untitled, 'cluster')}** have no title yet.", width="stretch")
+            st.markdown(f"🏷️ Without a title yet: **{count(overview.n_untitled, 'cluster')}**.", width="stretch")
             launch.start_button("Name them now", "summarize", {"params": {"project": queries.project()}}, key="name")
     if overview.n_quarantined:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            st.markdown(f"🧪 **{count(overview.n_quarantined, 'row')}** wait in quarantine.", width="stretch")
+            st.markdown(
+                f"🧪 In quarantine: **{count(overview.n_quarantined, 'row')}**, each with its reason.", width="stretch"
+            )
             st.page_link("screens/feedback.py", label="Look at them", query_params={"view": "Quarantine"})
 
 
@@ -112,16 +115,19 @@ def _trend(overview: Overview) -> None:
 def _clusters(overview: Overview) -> None:
     if overview.run is None or overview.run.n_clusters == 0:
         return
-    left, right = st.columns(2, gap="medium")
-    lists: list[tuple[DeltaGenerator, str, ClusterSort]] = [
-        (left, "Largest clusters", "items"),
-        (right, "Growing clusters", "rising"),
-    ]
-    for place, title, sort in lists:
-        with place:
-            st.subheader(title, anchor=False)
-            frame, _ = queries.ask(list_clusters, queries.project(), ClusterFilters(), sort=sort, limit=7)
-            cluster_table.show(frame, key=f"top-{sort}", is_short=True)
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        st.subheader("Top clusters", anchor=False, width="content")
+        top = st.segmented_control(
+            "Top clusters by",
+            list(_TOPS),
+            default="Largest",
+            key="top",
+            bind="query-params",
+            required=True,
+            label_visibility="collapsed",
+        )
+    frame, _ = queries.ask(list_clusters, queries.project(), ClusterFilters(), sort=_TOPS[top], limit=_TOP_ROWS)
+    cluster_table.show(frame, key="top")
     st.page_link("screens/clusters.py", label=f"All {count(overview.run.n_clusters, 'cluster')} →")
 
 
