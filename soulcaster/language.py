@@ -15,10 +15,54 @@ _SAMPLE_CHARS = 800
 _SHORT_LETTERS = 24
 _CLASSIFIED_LETTERS = 120
 
+# fmt: off  one code a line would be a page
 _CLASSIFIED = (
-    "ar bg bn ca cs da de el en es et fa fi fr he hi hr hu id it ja ko lt lv mk ms nl no pl pt ro ru sk sl sr sv ta te th "
-    "tr uk ur vi zh"
-).split()
+    "ar",
+    "bg",
+    "bn",
+    "ca",
+    "cs",
+    "da",
+    "de",
+    "el",
+    "en",
+    "es",
+    "et",
+    "fa",
+    "fi",
+    "fr",
+    "he",
+    "hi",
+    "hr",
+    "hu",
+    "id",
+    "it",
+    "ja",
+    "ko",
+    "lt",
+    "lv",
+    "mk",
+    "ms",
+    "nl",
+    "no",
+    "pl",
+    "pt",
+    "ro",
+    "ru",
+    "sk",
+    "sl",
+    "sr",
+    "sv",
+    "ta",
+    "te",
+    "th",
+    "tr",
+    "uk",
+    "ur",
+    "vi",
+    "zh",
+)
+# fmt: on
 """The classifier knows hundreds of tongues and mistakes logs for rare ones; these are what trackers see."""
 
 _NOISE = r"(?s)```.*?```|<[^<>]{1,300}>|https?://\S+|`[^`\n]*`|(?m)^\s*\|.*\|\s*$"
@@ -52,8 +96,8 @@ def detect_languages(texts: pl.Series) -> pl.Series:
     """String series of the same length: ISO 639-1 code or 'und'."""
     frame = pl.DataFrame({"text": texts.str.head(_SAMPLE_CHARS)})
     text = pl.col("text")
-    # A name or a "café" does not make English foreign: up to one accented letter for three English function words.
-    is_plain = pl.col("accented") * 3 <= pl.col("english")
+    # A name or a "café" makes no English text foreign: one accented letter for three function words, or in a hundred.
+    is_plain = (pl.col("accented") * 3 <= pl.col("english")) | (pl.col("accented") * 100 <= text.str.len_chars())
     frame = frame.with_columns(
         accented=text.str.count_matches(r"[\p{L}&&[^\x00-\x7F]]"),
         english=text.str.count_matches(_ENGLISH),
@@ -99,7 +143,7 @@ def _classifier() -> Any:  # noqa: ANN401  the library is untyped
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    identifier.set_languages(_CLASSIFIED)
+    identifier.set_languages(list(_CLASSIFIED))
     return identifier
 
 

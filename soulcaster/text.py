@@ -13,7 +13,7 @@ from collections.abc import Callable
 import polars as pl
 
 from soulcaster.language import detect_languages
-from soulcaster.suspicion import ENCODED_HINT, HINTS, find_suspicions
+from soulcaster.suspicion import find_suspicions
 
 MAX_TITLE_CHARS = 1_000
 _MAX_SEARCHED_CHARS = 30_000
@@ -149,7 +149,7 @@ _SECRET_WORDS = (
 )
 """Words, ASCII case ignored, without which none of the secret shapes can match."""
 
-_SECRET_SHAPE = (
+_SHAPE_HINT = (
     r"(?i)(?:gh[pousr]_|github_pat_|glpat-|akia|asia|abia|acca|xox[abeoprs]-|xapp-|aiza|gocspx-|ya29\.|eyj|sk-|k_(?:live|test)_|sg\."
     r"|npm_|pypi-|hf_|sntry[su]_|dop_v1_)[\w+/=.-]{9}|-----begin|hooks\.slack\.com|(?:bearer|basic)\s+[\w.~+/-]{16}"
     r"|(?:key|secret|token|passw(?:or)?d)[\"']?\s*[:=]\s*[\"']?[\w/+~-]{16}"
@@ -192,7 +192,7 @@ def clean(frame: pl.DataFrame, *, max_body_chars: int) -> tuple[pl.DataFrame, pl
             ("no-text", "expected words in title or body, got none after hygiene; send the item again with text."),
         )
     held = sorted(reasons)
-    is_held = pl.Series([False]).new_from_index(0, frame.height).scatter(held, True) if held else None  # noqa: FBT003
+    is_held = pl.Series([False]).new_from_index(0, frame.height).scatter(held, True) if held else None
     kept = frame if is_held is None else frame.filter(~is_held)
     quarantined = frame[held].with_columns(
         pl.Series("reason", [reasons[index][0] for index in held], dtype=pl.String),
@@ -219,7 +219,7 @@ def _without_hidden(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str]]:
     texts = frame.select(joined.alias("text"))["text"]
     is_marked = texts.str.contains(_MARKED)
     worded = texts.str.contains_any(list(_SECRET_WORDS), ascii_case_insensitive=True).arg_true()
-    secret = worded.gather(texts.gather(worded).str.contains(_SECRET_SHAPE).arg_true())
+    secret = worded.gather(texts.gather(worded).str.contains(_SHAPE_HINT).arg_true())
     marked = is_marked.scatter(secret, values=True).arg_true() if len(secret) else is_marked.arg_true()
     titles: list[str] = []
     bodies: list[str] = []
@@ -257,8 +257,7 @@ def _clean_text(text: str, found: dict[str, None], unseen: list[str]) -> str:
 
         return pattern.sub(remove, text)
 
-    for letters in _TAG_LETTERS.findall(text):
-        unseen.append("".join(chr(ord(letter) - 0xE0000) for letter in letters))
+    unseen.extend("".join(chr(ord(tag) - 0xE0000) for tag in tags) for tags in _TAG_LETTERS.findall(text))
     text = _replaced("invisible-characters", _INVISIBLE_RUN, "", text, found)
     if "<" in text:
         text = hide("html-comment", _COMMENT, text)
@@ -304,16 +303,12 @@ def _cut(frame: pl.DataFrame, max_body_chars: int) -> pl.DataFrame:
 
 def _suspicions(texts: pl.Series, hidden: dict[int, str]) -> dict[int, tuple[str, str]]:
     """By row number: reason and one sentence with the fragment, for texts that wait for a person."""
-    searched = texts.str.head(_MAX_SEARCHED_CHARS)
-    is_encoded = searched.str.contains(ENCODED_HINT)
-    hinted = (searched.str.contains_any(list(HINTS), ascii_case_insensitive=True) | is_encoded).arg_true()
-    found = find_suspicions(searched.gather(hinted), is_encoded.gather(hinted))
-    reasons = {
-        hinted[position]: (reason, _detail(fragment, "the text")) for position, (reason, fragment) in found.items()
-    }
+    found = find_suspicions(texts.str.head(_MAX_SEARCHED_CHARS))
+    reasons = {row: (reason, _detail(fragment, "the text")) for row, (reason, fragment) in found.items()}
     rows = [row for row in hidden if row not in reasons]
-    unseen = pl.Series([hidden[row] for row in rows], dtype=pl.String)
-    for position, (reason, fragment) in find_suspicions(unseen, unseen.is_not_null()).items():
+    for position, (reason, fragment) in find_suspicions(
+        pl.Series([hidden[row] for row in rows], dtype=pl.String)
+    ).items():
         reasons[rows[position]] = (reason, _detail(fragment, "a hidden part of the text"))
     return reasons
 
