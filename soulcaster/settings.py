@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     lock_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for the store's lock.")
     max_body_chars: int = Field(20_000, ge=500, le=1_000_000, description="Longer bodies are cut, and noted.")
     min_cluster_size: int = Field(2, ge=2, le=1000, description="Fewest distinct texts that make a cluster.")
-    min_similarity: float = Field(0.6, ge=0, le=1, description="Cosine below which texts never share a cluster.")
+    min_similarity: float = Field(0.5, ge=0, le=1, description="Cosine below which texts never share a cluster.")
     host: str = Field("127.0.0.1", description="Address that app, receiver and Prefect server listen on.")
     app_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit app.")
     receiver_port: int = Field(8787, ge=1, le=65535, description="Port of the webhook receiver.")

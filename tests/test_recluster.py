@@ -71,7 +71,7 @@ def test_a_run_writes_all_its_tables_and_says_what_decided_it(settings):
     } == _counts(settings)  # fmt: skip
     assert [("new", None, 6)] == made.query(settings, "SELECT status, title, count(*) FROM clusters GROUP BY ALL")
     [(parameters,)] = made.query(settings, "SELECT parameters FROM runs")
-    assert {"min_similarity": 0.6, "min_cluster_size": 2}.items() <= json.loads(parameters).items()
+    assert {"min_similarity": 0.5, "min_cluster_size": 2}.items() <= json.loads(parameters).items()
     assert [("run published", report.run_id)] == made.query(settings, "SELECT action, subject FROM activity")
     assert [(18,)] == made.query(settings, "SELECT sum(n_items) FROM run_clusters")
     assert [(18, 6)] == made.query(settings, "SELECT sum(n_items), sum(n_clusters) FROM themes")

@@ -8,7 +8,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from soulcaster.clustering.exact import number_by_first_row
 
-THEME_SIMILARITY = 0.5
+THEME_SIMILARITY = 0.45
 """Mean cosine similarity at which clusters still share a theme. Source: docs/decisions.md, "Themes"."""
 
 

@@ -17,7 +17,7 @@ def _unit(rows):
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _group(matrix, text_of_item=None, keys=(), *, min_similarity=0.6):
+def _group(matrix, text_of_item=None, keys=(), *, min_similarity=0.5):
     text_of_item = range(len(matrix)) if text_of_item is None else text_of_item
     return group_items(matrix, np.array(text_of_item, dtype=np.int64), keys, min_similarity=min_similarity)
 

@@ -43,8 +43,8 @@ def test_shuffled_reports_give_the_same_clusters(reports):
     matrix, _ = reports
     order = np.random.default_rng(0).permutation(len(matrix))
 
-    straight = group_items(matrix, np.arange(len(matrix)), min_similarity=0.6)
-    shuffled = group_items(matrix[order], np.arange(len(matrix)), min_similarity=0.6)
+    straight = group_items(matrix, np.arange(len(matrix)), min_similarity=0.5)
+    shuffled = group_items(matrix[order], np.arange(len(matrix)), min_similarity=0.5)
 
     assert 1.0 == adjusted_rand_score(straight.labels[order], shuffled.labels)
     assert ((straight.labels[order] < 0) == (shuffled.labels < 0)).all()
@@ -55,8 +55,8 @@ def test_a_hundredth_more_reports_leave_the_old_clusters_in_place(reports):
     matrix, _ = reports
     known = np.sort(np.random.default_rng(1).permutation(len(matrix))[: int(0.99 * len(matrix))])
 
-    before = group_items(matrix[known], np.arange(len(known)), min_similarity=0.6)
-    after = group_items(matrix, np.arange(len(matrix)), min_similarity=0.6)
+    before = group_items(matrix[known], np.arange(len(known)), min_similarity=0.5)
+    after = group_items(matrix, np.arange(len(matrix)), min_similarity=0.5)
     predecessor, _ = match_clusters(after.labels[known], before.labels, len(after.themes), len(before.themes))
 
     named = np.append(predecessor, -1)[after.labels[known]]
@@ -69,7 +69,7 @@ def test_clusters_agree_with_declared_duplicates_better_than_chance_and_one_heap
     """Pairs and B-cubed stay above what titles alone gave when this was written."""
     matrix, truth = reports
 
-    quality = measure(group_items(matrix, np.arange(len(matrix)), min_similarity=0.6).labels, truth)
+    quality = measure(group_items(matrix, np.arange(len(matrix)), min_similarity=0.5).labels, truth)
 
     assert quality.bcubed_f1 > 0.65
     assert quality.pair_f1 > 10 * measure(np.zeros(len(truth)), truth).pair_f1

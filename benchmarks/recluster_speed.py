@@ -1,0 +1,132 @@
+"""Seconds and memory of grouping real texts: ours, dense HDBSCAN, UMAP + HDBSCAN; and whether ours equals dense.
+
+    python benchmarks/recluster_speed.py --n 20000 --dense-n 5000 [--peer-python PYTHON_WITH_UMAP]
+
+Texts are GitHub issue titles out of ../shared/data; their vectors are kept in benchmarks/out: embedding is not timed.
+Every way runs in a process of its own (peak memory is that process's); dense HDBSCAN needs minutes above 10,000 rows,
+hence --dense-n. UMAP runs only in an interpreter that has it, with the settings that BERTopic ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "benchmarks" / "out"
+TEXTS = ROOT.parent / "shared" / "data" / "volume_github_issue_titles" / "data.parquet"
+
+_FRAME = """
+import json, re, sys, time
+import numpy as np
+def peak_mb():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+matrix = np.load(sys.argv[1])[: int(sys.argv[2])]
+{prepare}
+idle_mb = peak_mb()
+started = time.perf_counter()
+{work}
+seconds = time.perf_counter() - started
+np.save(sys.argv[3], labels)
+print(json.dumps({{"seconds": seconds, "peak_mb": peak_mb(), "idle_mb": idle_mb}}))
+"""
+_OURS = (
+    "from soulcaster.clustering.grouping import group_items",
+    "labels = group_items(matrix, np.arange(len(matrix)), min_similarity=0.5).labels",
+)
+_OURS_WITHOUT_FLOOR = (
+    """from soulcaster.clustering.density import leaf_clusters
+from soulcaster.clustering.neighbors import edges_from_neighbors, nearest_neighbors""",
+    "labels, _ = leaf_clusters(len(matrix), edges_from_neighbors(*nearest_neighbors(matrix)))",
+)
+_DENSE = (
+    "import hdbscan",
+    """tree = hdbscan.HDBSCAN(min_cluster_size=2, min_samples=1, cluster_selection_method="leaf")
+labels = tree.fit(matrix.astype(np.float64)).labels_""",
+)
+_UMAP = (
+    "import hdbscan, umap",
+    """reducer = umap.UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine", random_state=42)
+labels = hdbscan.HDBSCAN(min_cluster_size=10).fit(reducer.fit_transform(matrix).astype(np.float64)).labels_""",
+)
+
+
+def vectors(n: int, model: str) -> Path:
+    """File of float32 (n, d) vectors of the first `n` distinct titles, embedded once."""
+    path = OUT / f"titles_{model}_{n}.npy"
+    if not path.exists():
+        import polars as pl
+
+        from soulcaster.embedders import make_embedder
+        from soulcaster.settings import Settings
+
+        if not TEXTS.exists():
+            sys.exit(f"{TEXTS} is absent: this benchmark needs the recorded data beside the project.")
+        texts = pl.read_parquet(TEXTS, columns=["text"])["text"].unique(maintain_order=True).head(n).to_list()
+        OUT.mkdir(parents=True, exist_ok=True)
+        np.save(path, make_embedder(Settings(embedder=model)).embed(texts))
+    return path
+
+
+def run(name: str, way: tuple[str, str], path: Path, n: int, python: str) -> tuple[dict[str, float], np.ndarray]:
+    """Figures and labels of one way, in a process of its own."""
+    labels = OUT / f"labels_{name}.npy"
+    code = _FRAME.format(prepare=way[0], work=way[1])
+    done = subprocess.run(
+        [python, "-W", "ignore", "-c", code, str(path), str(n), str(labels)],
+        stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1]), np.load(labels)
+
+
+def has_umap(python: str) -> bool:
+    """Whether `python` can import umap and hdbscan."""
+    return subprocess.run([python, "-c", "import umap, hdbscan"], capture_output=True, check=False).returncode == 0
+
+
+def report(name: str, n: int, figures: dict[str, float], labels: np.ndarray, ours_seconds: float) -> None:
+    """One line of the table."""
+    print(
+        f"{name:34} {n:7,} {figures['seconds']:9.2f} s {figures['seconds'] / ours_seconds:7.1f} x"
+        f" {figures['peak_mb'] - figures['idle_mb']:8,.0f} MB {labels.max() + 1:7,} {(labels < 0).mean():6.1%}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=20_000, help="texts to group")
+    parser.add_argument("--dense-n", type=int, default=5_000, help="texts for dense HDBSCAN; 0 leaves it out")
+    parser.add_argument("--model", choices=["minilm", "static"], default="minilm")
+    parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has umap-learn and hdbscan")
+    asked = parser.parse_args()
+    path = vectors(asked.n, asked.model)
+    dense_n = min(asked.n, asked.dense_n)
+
+    print(f"{'way':34} {'n':>7} {'time':>11} {'ratio':>9} {'memory':>11} {'groups':>7} {'noise':>6}")
+    ours, labels = run("ours", _OURS, path, asked.n, sys.executable)
+    report("ours, clusters and themes", asked.n, ours, labels, ours["seconds"])
+    if has_umap(asked.peer_python):
+        peer, peer_labels = run("umap", _UMAP, path, asked.n, asked.peer_python)
+        report("UMAP-5 + HDBSCAN size 10", asked.n, peer, peer_labels, ours["seconds"])
+    else:
+        print(f"UMAP-5 + HDBSCAN: not run, {asked.peer_python} has no umap")
+    if dense_n:
+        from sklearn.metrics import adjusted_rand_score
+
+        bare, bare_labels = run("bare", _OURS_WITHOUT_FLOOR, path, dense_n, sys.executable)
+        report("ours, no floor, clusters only", dense_n, bare, bare_labels, bare["seconds"])
+        dense, dense_labels = run("dense", _DENSE, path, dense_n, sys.executable)
+        report("hdbscan package, full dimension", dense_n, dense, dense_labels, bare["seconds"])
+        print(f"ARI of ours (no floor) against dense HDBSCAN: {adjusted_rand_score(dense_labels, bare_labels):.4f}")
+
+
+if __name__ == "__main__":
+    main()
