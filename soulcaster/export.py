@@ -14,7 +14,7 @@ from soulcaster.db.exports import load_table
 from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings
 
-_FORMULA_START = r"^[=+\-@\t\r]"
+_FORMULA_START = r"\A[=+\-@\t\r]"
 """First characters that make a spreadsheet run a cell. Source: OWASP, "CSV Injection"."""
 
 
@@ -62,6 +62,4 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
     else:
         lists = [name for name, kind in frame.schema.items() if isinstance(kind, pl.List)]
         flat = frame.with_columns(pl.col(lists).list.join(", "))
-        text = pl.col(pl.String)
-        safe = pl.when(text.str.contains(_FORMULA_START)).then(pl.concat_str(pl.lit("'"), text)).otherwise(text)
-        flat.with_columns(safe.name.keep()).write_csv(path)
+        flat.with_columns(pl.col(pl.String).str.replace(_FORMULA_START, "'$0")).write_csv(path)
