@@ -6,7 +6,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
-from soulcaster.embed import embed_missing
 from soulcaster.models import EmbedReport
 from soulcaster.settings import load_settings
 from tasks import artifacts, policies
@@ -23,6 +22,8 @@ from tasks import artifacts, policies
 )
 def embed(project: str) -> EmbedReport:
     """What one embedding pass did; waits for its turn on the machine's cores."""
+    from soulcaster.embed import embed_missing
+
     settings = load_settings()
     with (
         concurrency(policies.HEAVY_LIMIT, strict=True, raise_on_lease_renewal_failure=False),

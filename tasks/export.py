@@ -5,7 +5,6 @@ from __future__ import annotations
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from soulcaster.export import export as write_file
 from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
@@ -21,6 +20,8 @@ from tasks import artifacts, policies
 )
 def export(project: str, kind: str, file_name: str) -> str:
     """Path of the file that was written."""
+    from soulcaster.export import export as write_file
+
     settings = load_settings()
     folder = settings.home / "exports"
     folder.mkdir(parents=True, exist_ok=True)

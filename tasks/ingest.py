@@ -7,8 +7,6 @@ from pathlib import Path
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from soulcaster.drain import drain_inbox as drain
-from soulcaster.ingest import import_path, import_sample
 from soulcaster.models import ImportReport, Source
 from soulcaster.settings import load_settings
 from soulcaster.sources.tabular import ColumnMap
@@ -26,6 +24,8 @@ from tasks import artifacts, policies
 )
 def import_file(project: str, path: str, source: Source, columns: ColumnMap) -> ImportReport:
     """Counts of one file or folder; a file that cannot be what it says fails the task with one sentence."""
+    from soulcaster.ingest import import_path
+
     settings = load_settings()
     with artifacts.progress("import-progress", f"Importing {Path(path).name}") as on_progress:
         report = import_path(settings, project, Path(path), source, columns, on_progress=on_progress)
@@ -44,6 +44,8 @@ def import_file(project: str, path: str, source: Source, columns: ColumnMap) -> 
 )
 def import_bundled_sample(project: str) -> ImportReport:
     """Counts of the bundled sample."""
+    from soulcaster.ingest import import_sample
+
     settings = load_settings()
     with artifacts.progress("import-progress", "Importing the bundled sample") as on_progress:
         report = import_sample(settings, project, on_progress=on_progress)
@@ -62,6 +64,8 @@ def import_bundled_sample(project: str) -> ImportReport:
 )
 def drain_inbox(project: str) -> ImportReport:
     """Counts of what the receiver has taken in since the last drain."""
+    from soulcaster.drain import drain_inbox as drain
+
     settings = load_settings()
     with artifacts.progress("drain-progress", "Draining the inbox") as on_progress:
         report = drain(settings, project, on_progress=on_progress)

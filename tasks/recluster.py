@@ -7,7 +7,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from soulcaster.models import ReclusterReport
-from soulcaster.recluster import recluster as regroup
 from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
@@ -23,6 +22,8 @@ from tasks import artifacts, policies
 )
 def recluster(project: str, *, dry_run: bool) -> ReclusterReport:
     """What was found; waits for its turn on the machine's cores."""
+    from soulcaster.recluster import recluster as regroup
+
     settings = load_settings()
     with (
         concurrency(policies.HEAVY_LIMIT, strict=True, raise_on_lease_renewal_failure=False),

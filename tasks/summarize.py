@@ -7,7 +7,6 @@ from prefect.cache_policies import NO_CACHE
 
 from soulcaster.models import SummarizeReport
 from soulcaster.settings import load_settings
-from soulcaster.summarize import summarize as name_clusters
 from tasks import artifacts, policies
 
 
@@ -22,6 +21,8 @@ from tasks import artifacts, policies
 )
 def summarize(project: str) -> SummarizeReport:
     """How many clusters were named, and by what."""
+    from soulcaster.summarize import summarize as name_clusters
+
     settings = load_settings()
     with artifacts.progress("summarize-progress", "Naming clusters") as on_progress:
         report = name_clusters(settings, project, on_progress=on_progress)
