@@ -1,7 +1,7 @@
 """Files and payloads into the store: read, clean, commit chunk by chunk, count every row.
 
-Each chunk is one short transaction, and every id is made from content, so an import that was killed and is started again
-ends in the same store as one that was not.
+Each chunk is one short transaction, and every id is made from content, so an import that was killed and is started
+again ends in the same store as one that was not.
 """
 
 from __future__ import annotations
@@ -87,8 +87,7 @@ def store_outcomes(
 ) -> ImportReport:
     """Counts of parsed payloads, each with the place it came from, committed in chunks.
 
-    Args:
-        source: where quarantined payloads came from, when they do not say themselves.
+    `source` is where quarantined payloads came from, when they do not say themselves.
     """
     report = ImportReport()
     for chunk in _chunks(outcomes):

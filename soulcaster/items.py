@@ -57,6 +57,7 @@ def to_frame(items: Iterable[FeedbackItem]) -> pl.DataFrame:
     """Raw item frame with `ITEM_SCHEMA`, one row an item, in the given order."""
     return pl.DataFrame([item.model_dump() for item in items], schema=ITEM_SCHEMA)
 
+
 QUARANTINE_SCHEMA: dict[str, pl.DataType] = {
     "source": pl.String(),
     "external_id": pl.String(),

@@ -61,26 +61,25 @@ def upsert_items(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.Data
         _merge_items(con, project_id, now)
         _merge_payloads(con, project_id, frame, winners, now)
         con.unregister("winners")
+    con.unregister("incoming")
     con.execute("DROP TABLE staged")
     return counts
 
 
 def _stage(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> None:
-    """Temporary table `staged`: the frame's stored columns with position, item id and row hash."""
+    """View `incoming`: the frame's stored columns; temporary table `staged`: position, item id, row hash, version."""
     con.register("incoming", frame.select(*_STORED).with_row_index("position"))
-    columns = ", ".join(f'"{name}"' for name in _STORED)
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE staged AS
-        SELECT * EXCLUDE (digest), {_UUID5} AS item_id FROM (
-            SELECT position, {columns}, {_row_hash()} AS row_hash,
+        SELECT position, updated_at, row_hash, {_UUID5} AS item_id FROM (
+            SELECT position, updated_at, {_row_hash()} AS row_hash,
                 sha1(unhex($namespace) || encode($project_id || '|' || source || '|' || external_id)) AS digest
             FROM incoming
         )
         """,  # noqa: S608  names of our own columns, no data
         {"namespace": NAMESPACE.hex, "project_id": project_id},
     )
-    con.unregister("incoming")
 
 
 def _row_hash() -> str:
@@ -140,9 +139,13 @@ def _merge_items(con: duckdb.DuckDBPyConnection, project_id: str, now: datetime)
     columns = ", ".join(f'"{name}"' for name in names)
     updates = ", ".join(f'"{name}" = chosen."{name}"' for name in names)
     values = ", ".join(f'chosen."{name}"' for name in names)
+    given = ", ".join(f'incoming."{name}"' for name in _STORED)
     con.execute(
         f"""
-        MERGE INTO items USING (SELECT staged.* FROM staged SEMI JOIN winners ON staged.position = winners.position) AS chosen
+        MERGE INTO items USING (
+            SELECT {given}, staged.row_hash, staged.item_id
+            FROM incoming JOIN staged USING (position) SEMI JOIN winners USING (position)
+        ) AS chosen
         ON items.item_id = chosen.item_id
         WHEN MATCHED THEN UPDATE SET {updates}, changed_at = $now
         WHEN NOT MATCHED THEN INSERT (item_id, project_id, {columns}, first_seen_at, changed_at)
@@ -180,7 +183,7 @@ def _compressed(texts: pl.Series) -> list[bytes]:
     packed = compressor.multi_compress_to_buffer(
         [text.encode() for text in texts.to_list()], threads=_COMPRESSING_THREADS
     )
-    return [segment.tobytes() for segment in packed]
+    return [packed[index].tobytes() for index in range(len(packed))]
 
 
 def get_payload(con: duckdb.DuckDBPyConnection, item_id: uuid.UUID) -> str | None:
@@ -190,7 +193,7 @@ def get_payload(con: duckdb.DuckDBPyConnection, item_id: uuid.UUID) -> str | Non
 
 
 def insert_quarantined(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, now: datetime) -> int:
-    """How many rows of the frame (`QUARANTINE_SCHEMA`) were not known yet; those are stored, the others stay as they are.
+    """How many rows of the frame (`QUARANTINE_SCHEMA`) were not known yet; those are stored, the others stay.
 
     The id is made of project, source, external id or place, reason and content: a rerun adds nothing, an edited text
     that is suspect again does.
@@ -228,7 +231,7 @@ def find_released(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.Dat
     _stage_quarantined(con, project_id, frame)
     released = con.sql(
         """
-        SELECT held.position IS NOT NULL AND bool_or(quarantine.released_at IS NOT NULL) AS is_released
+        SELECT bool_or(quarantine.released_at IS NOT NULL) AS is_released
         FROM held LEFT JOIN quarantine ON quarantine.quarantine_id = held.quarantine_id
         GROUP BY held.position ORDER BY held.position
         """
@@ -244,8 +247,8 @@ def _stage_quarantined(con: duckdb.DuckDBPyConnection, project_id: str, frame: p
         f"""
         CREATE OR REPLACE TEMP TABLE held AS
         SELECT * EXCLUDE (digest), {_UUID5} AS quarantine_id FROM (
-            SELECT *, sha1(unhex($namespace) || encode(concat_ws('|', $project_id, source, coalesce(external_id, location),
-                reason, md5(coalesce(item, payload, detail))))) AS digest
+            SELECT *, sha1(unhex($namespace) || encode(concat_ws('|', $project_id, source,
+                coalesce(external_id, location), reason, md5(coalesce(item, payload, detail))))) AS digest
             FROM incoming
         )
         """,  # noqa: S608  a constant of ours, no data
@@ -263,7 +266,10 @@ def release(
         PermanentError: no such row waits, or it could not be read as an item, so there is nothing to send on.
     """
     rows = con.execute(
-        "SELECT item, source, external_id, location, released_at FROM quarantine WHERE project_id = $1 AND quarantine_id = $2",
+        """
+        SELECT item, source, external_id, location, released_at FROM quarantine
+        WHERE project_id = $1 AND quarantine_id = $2
+        """,
         [project_id, quarantine_id],
     ).fetchall()
     if not rows or rows[0][4] is not None:

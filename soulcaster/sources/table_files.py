@@ -148,7 +148,7 @@ def _read_parquet(path: Path) -> Iterator[Rows]:
             raise PermanentError(
                 f"Reading {str(path)!r} failed: expected Parquet with columns, got none; export it anew."
             )
-        for batch in file.iter_batches(batch_size=CHUNK_ROWS):
+        for batch in file.iter_batches(batch_size=_batch_rows(file.metadata)):
             numbers = list(range(first, first + batch.num_rows))
             first += batch.num_rows
             rows = _parquet_rows(pa.Table.from_batches([batch]), numbers)
@@ -158,6 +158,13 @@ def _read_parquet(path: Path) -> Iterator[Rows]:
         raise PermanentError(
             f"Reading {str(path)!r} failed: expected Parquet, got {str(error).splitlines()[0][:200]}; export it anew."
         ) from error
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """Rows of a chunk, fewer when rows are long: memory is bounded by bytes, not by rows."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    row_bytes = max((group.total_byte_size / max(1, group.num_rows) for group in groups), default=1)
+    return int(min(CHUNK_ROWS, max(1, CHUNK_CHARS / max(1, row_bytes))))
 
 
 def _parquet_rows(table: pa.Table, numbers: list[int]) -> Rows:

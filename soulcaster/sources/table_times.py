@@ -12,6 +12,7 @@ import polars as pl
 
 TIME = pl.Datetime("us", "UTC")
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
+_USUAL = "%Y-%m-%dT%H:%M:%SZ"
 _ISO = (
     r"^(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?"
     r"\s*(?:Z|z|UTC|GMT|([+-])(\d{2}):?(\d{2})?)?)?$"
@@ -34,7 +35,11 @@ def parse_times(column: pl.Series) -> pl.Series:
     elif column.dtype.is_numeric():
         times = pl.DataFrame({"t": column.cast(pl.Float64)}).select(_from_epoch(pl.col("t"))).to_series()
     else:
-        times = _from_text(column.cast(pl.String).str.strip_chars())
+        texts = column.cast(pl.String).str.strip_chars()
+        times = texts.str.to_datetime(_USUAL, time_unit="us", strict=False).dt.replace_time_zone("UTC")
+        rest = (times.is_null() & texts.is_not_null() & (texts != "")).arg_true()
+        if len(rest):
+            times = times.scatter(rest, _from_text(texts.gather(rest)))
     is_known = times.dt.year().is_between(_FIRST_YEAR, _LAST_YEAR)
     return pl.DataFrame({"t": times}).select(pl.when(is_known).then("t")).to_series().alias(column.name)
 
