@@ -16,6 +16,7 @@ from soulcaster.language import detect_languages
 from soulcaster.suspicion import find_suspicions
 
 MAX_TITLE_CHARS = 1_000
+_NESTED_COMMENTS = 3  # taking one away must not leave another
 _MAX_SEARCHED_CHARS = 30_000
 _TEXTLESS_STATES = ("removed", "deleted")
 
@@ -26,7 +27,6 @@ _INVISIBLE = (
 )
 _INVISIBLE_RUN = re.compile(f"[{_INVISIBLE}]+|[\ufe00-\ufe0f]{{2,}}")
 _TAG_LETTERS = re.compile("[\U000e0020-\U000e007e]{4,}")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _DATA_URI = re.compile(r"\bdata:[a-z]+/[\w.+-]+(?:;[\w=.-]+)*,[^\s\"'<>)\]]*", re.IGNORECASE)
 _HIDDEN_TAG = re.compile(
     r"<(?P<name>[a-z][\w-]*)\b(?=[^<>]{0,500}?(?:\shidden(?=[\s=/>])|\sstyle\s*=\s*[\"'][^\"'<>]{0,300}?"
@@ -50,7 +50,7 @@ _SECRET_SHAPES = (
     r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",
     r"xox[abeoprs]-[A-Za-z0-9-]{10,}",
     r"xapp-[0-9]-[A-Za-z0-9-]{10,}",
-    r"AIza[A-Za-z0-9_-]{35}",
+    r"AIza[A-Za-z0-9_-]{35,}",
     r"GOCSPX-[A-Za-z0-9_-]{20,}",
     r"ya29\.[A-Za-z0-9_-]{20,}",
     r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
@@ -260,7 +260,8 @@ def _clean_text(text: str, found: dict[str, None], unseen: list[str]) -> str:
     unseen.extend("".join(chr(ord(tag) - 0xE0000) for tag in tags) for tags in _TAG_LETTERS.findall(text))
     text = _replaced("invisible-characters", _INVISIBLE_RUN, "", text, found)
     if "<" in text:
-        text = hide("html-comment", _COMMENT, text)
+        for _ in range(_NESTED_COMMENTS):
+            text = _without_comments(text, found, unseen)
         text = hide("hidden-html", _HIDDEN_TAG, text)
         text = _HTML_TAG.sub(lambda tag: hide("hidden-attribute", _UNSEEN_ATTRIBUTE, tag[0]), text)
     text = _replaced("data-uri", _DATA_URI, "", text, found)
@@ -270,6 +271,17 @@ def _clean_text(text: str, found: dict[str, None], unseen: list[str]) -> str:
     if "@" in text:
         text = _replaced("email", _EMAIL, "[email]", text, found)
     return text.strip()
+
+
+def _without_comments(text: str, found: dict[str, None], unseen: list[str]) -> str:
+    """`text` without closed HTML comments. No regex: one over many unclosed ones would take hours."""
+    parts, position = [], 0
+    while (start := text.find("<!--", position)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        parts.append(text[position:start])
+        unseen.append(text[start : end + 3])
+        found.setdefault("html-comment")
+        position = end + 3
+    return "".join(parts) + text[position:]
 
 
 def _replaced(
