@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import queries
 from app.words import plain, told
+from soulcaster.db.screens import list_projects
 from soulcaster.errors import SoulcasterError
 from soulcaster.settings import load_settings
 
@@ -40,7 +41,7 @@ def main() -> None:
 
 def _choose_project(preset: str) -> None:
     """A choice in the sidebar, when there is one; the address names the project, so that a link can be shared."""
-    names = queries.ask(queries.screens.list_projects) if load_settings().duckdb_path.exists() else []
+    names = queries.ask(list_projects) if load_settings().duckdb_path.exists() else []
     options = sorted({preset, *names})
     if len(options) > 1:
         st.sidebar.selectbox("Project", options, index=options.index(preset), key="project", bind="query-params")

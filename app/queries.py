@@ -14,13 +14,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import duckdb
 import streamlit as st
 
-from soulcaster.db import cluster_screens, screens
+from soulcaster.db import screens
 from soulcaster.settings import Settings, load_settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _WAIT_SECONDS = 4.0
 """Longest wait of a page for the store; a flow's transaction takes well under a second."""
+
+_MOST_DIGITS = 8
 
 Query = Callable[Concatenate[duckdb.DuckDBPyConnection, P], T]
 
@@ -72,6 +74,12 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return tuple(found)
 
 
+def asked_page() -> int:
+    """Number of the page of a list that the reader asked for, from 1; by the address before the control is drawn."""
+    asked = str(st.session_state.get("page") or st.query_params.get("page") or "1")
+    return max(1, int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < _MOST_DIGITS else 1
+
+
 def bucket_for(oldest_at: datetime | None, newest_at: datetime | None) -> screens.Bucket:
     """The bucket that gives a chart of that span between about ten and eighty bars."""
     span = (newest_at - oldest_at) if oldest_at and newest_at else timedelta(0)
@@ -87,6 +95,3 @@ def since(days: int | None, newest_at: datetime | None) -> datetime | None:
     if days is None or newest_at is None:
         return None
     return min(newest_at, datetime.now(UTC)) - timedelta(days=days)
-
-
-__all__ = ["ask", "bucket_for", "cluster_screens", "project", "screens", "since"]

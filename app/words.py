@@ -40,6 +40,7 @@ def plain(text: str) -> str:
     """
     one_line = " ".join(text.split())
     escaped = _PUNCTUATION.sub(r"\\\1", one_line)
+    escaped = re.sub(r"(\\[-<>=~])(?=\\[-<>=~])", rf"\1{_JOINER}", escaped)
     escaped = re.sub(r"([:@])", rf"{_JOINER}\1{_JOINER}", escaped)
     return re.sub(r"(?i)(www|https?|ftp|mailto|xmpp)", lambda found: found[0][0] + _JOINER + found[0][1:], escaped)
 

@@ -29,7 +29,7 @@ def page() -> None:
     with told():
         filters, sort = _filters()
         project = queries.project()
-        number_of_page = max(1, int(st.session_state.get("page", 1)))
+        number_of_page = queries.asked_page()
         offset = (number_of_page - 1) * _PAGE_ROWS
         frame, n_found = queries.ask(list_clusters, project, filters, sort=sort, limit=_PAGE_ROWS, offset=offset)
         if n_found == 0:

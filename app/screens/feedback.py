@@ -73,7 +73,7 @@ def page() -> None:
 def _items(lane: Lane) -> None:
     project = queries.project()
     filters = _filters(lane)
-    page_number = max(1, int(st.session_state.get("page", 1)))
+    page_number = queries.asked_page()
     frame, n_found = queries.ask(list_items, project, filters, limit=_PAGE_ROWS, offset=(page_number - 1) * _PAGE_ROWS)
     if n_found == 0:
         _nothing(filters, lane)
@@ -208,7 +208,7 @@ def _quarantine() -> None:
         )
     st.caption(" · ".join(f"{plain(reason)}: {number(n)}" for reason, n in by_reason.items()))
     n_found = sum(by_reason[reason] for reason in reasons or by_reason)
-    page_number = max(1, int(st.session_state.get("page", 1)))
+    page_number = queries.asked_page()
     frame = queries.ask(
         list_quarantine, project, tuple(sorted(reasons)), limit=_PAGE_ROWS, offset=(page_number - 1) * _PAGE_ROWS
     )
