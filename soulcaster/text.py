@@ -64,6 +64,7 @@ _SECRET_SHAPES = (
     r"dop_v1_[a-f0-9]{64}",
 )
 _SECRET = re.compile(r"\b(?:" + "|".join(_SECRET_SHAPES) + ")")
+_URL_PASSWORD = re.compile(r"(://[^\s/:@]{1,200}:)[^\s/:@]{1,200}@", re.IGNORECASE)
 _SECRET_SPANS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
@@ -73,7 +74,6 @@ _SECRET_SPANS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (re.compile(r"hooks\.slack\.com/services/[\w/]+"), "hooks.slack.com/services/[secret]"),
     (re.compile(r"\b(bearer|basic)\s+(?=[^\s\"']*\d)[\w.~+/-]{16,}=*", re.IGNORECASE), r"\1 [secret]"),
-    (re.compile(r"(://[^\s/:@]{1,200}:)[^\s/:@]{1,200}@", re.IGNORECASE), r"\1[secret]@"),
     (
         re.compile(
             r"((?:api[_-]?key|secret(?:[_-]?access)?(?:[_-]?key)?|client[_-]?secret|access[_-]?token|auth[_-]?token"
@@ -225,11 +225,13 @@ def _without_hidden(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str]]:
     bodies: list[str] = []
     notes: list[list[str]] = []
     hidden: dict[int, str] = {}
+    may_hold_secrets = set(secret)
     for index, title, body in zip(marked, frame["title"].gather(marked), frame["body"].gather(marked), strict=True):
         found: dict[str, None] = {}
         unseen: list[str] = []
-        titles.append(_clean_text(title, found, unseen))
-        bodies.append(_clean_text(body, found, unseen))
+        for text, texts_out in ((title, titles), (body, bodies)):
+            seen = _without_unseen(text, found, unseen)
+            texts_out.append(_masked(seen, found, has_secrets=index in may_hold_secrets).strip())
         notes.append(list(found))
         if unseen:
             hidden[index] = "\n".join(unseen)[:_MAX_SEARCHED_CHARS]
@@ -246,8 +248,8 @@ def _without_hidden(frame: pl.DataFrame) -> tuple[pl.DataFrame, dict[int, str]]:
     return frame.drop("row", "title_", "body_"), hidden
 
 
-def _clean_text(text: str, found: dict[str, None], unseen: list[str]) -> str:
-    """`text` without what a reader would not see and without secrets; kinds go to `found`, hidden words to `unseen`."""
+def _without_unseen(text: str, found: dict[str, None], unseen: list[str]) -> str:
+    """`text` without what a reader would not see; kinds go to `found`, the removed words to `unseen`."""
 
     def hide(kind: str, pattern: re.Pattern[str], text: str) -> str:
         def remove(match: re.Match[str]) -> str:
@@ -257,20 +259,29 @@ def _clean_text(text: str, found: dict[str, None], unseen: list[str]) -> str:
 
         return pattern.sub(remove, text)
 
-    unseen.extend("".join(chr(ord(tag) - 0xE0000) for tag in tags) for tags in _TAG_LETTERS.findall(text))
-    text = _replaced("invisible-characters", _INVISIBLE_RUN, "", text, found)
+    if not text.isascii():
+        unseen.extend("".join(chr(ord(tag) - 0xE0000) for tag in tags) for tags in _TAG_LETTERS.findall(text))
+        text = _replaced("invisible-characters", _INVISIBLE_RUN, "", text, found)
     if "<" in text:
         for _ in range(_NESTED_COMMENTS):
             text = _without_comments(text, found, unseen)
         text = hide("hidden-html", _HIDDEN_TAG, text)
         text = _HTML_TAG.sub(lambda tag: hide("hidden-attribute", _UNSEEN_ATTRIBUTE, tag[0]), text)
-    text = _replaced("data-uri", _DATA_URI, "", text, found)
-    text = _replaced("secret", _SECRET, "[secret]", text, found)
-    for pattern, replacement in _SECRET_SPANS:
-        text = _replaced("secret", pattern, replacement, text, found)
+    if "data:" in text.lower():
+        text = _replaced("data-uri", _DATA_URI, "", text, found)
+    return text
+
+
+def _masked(text: str, found: dict[str, None], *, has_secrets: bool) -> str:
+    """`text` with keys, tokens, passwords and mail addresses replaced; kinds go to `found`."""
+    if has_secrets:
+        text = _replaced("secret", _SECRET, "[secret]", text, found)
+        for pattern, replacement in _SECRET_SPANS:
+            text = _replaced("secret", pattern, replacement, text, found)
     if "@" in text:
+        text = _replaced("secret", _URL_PASSWORD, r"\1[secret]@", text, found)
         text = _replaced("email", _EMAIL, "[email]", text, found)
-    return text.strip()
+    return text
 
 
 def _without_comments(text: str, found: dict[str, None], unseen: list[str]) -> str:
