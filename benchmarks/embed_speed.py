@@ -27,8 +27,8 @@ from soulcaster.embedders.wordpiece import make_tokenizer
 
 WORDS = (
     "app crash export trip map offline login button screen slow after update the a when I it fails with error on my "
-    "phone sync account photo upload dark mode please add support for cannot open file settings notification battery drain "
-    "NullPointerException timeout database version install again nothing happens every time since yesterday"
+    "phone sync account photo upload dark mode please add support for cannot open file settings notification battery "
+    "drain NullPointerException timeout database version install again nothing happens every time since yesterday"
 )
 
 

@@ -2,7 +2,10 @@
 
 Runs only by hand, in an environment of its own (torch, model2vec); the product never imports it. The exact commands
 are in `assets/README.md`. Source of the method: model2vec (MinishLab): each token alone through the model, PCA to
-256 dimensions, smooth-inverse-frequency weight by rank in the vocabulary.
+256 dimensions, smooth-inverse-frequency weight by rank in the vocabulary. Ours: each principal axis is divided by the
+square root of its spread. Measured on 1,093 OpenOffice duplicates, 3,000 bank questions and Firefox duplicates, label of
+the nearest text: model2vec as it comes (weight 1e-4) .350 .792 .383; half whitened .382 .794 .404, with weight 4e-5 .401
+.801 .415.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy.typing as npt
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 DIM = 256
-SIF_COEFFICIENT = 1e-4
+SIF_COEFFICIENT = 4e-5
 NEVER_MEANT = frozenset({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"})
 
 
@@ -30,13 +33,26 @@ def distill_tokens(model_folder: Path, vocabulary: list[str]) -> npt.NDArray[np.
     """
     from model2vec.distill import distill
 
-    static = distill(str(model_folder), pca_dims=DIM, sif_coefficient=SIF_COEFFICIENT, quantize_to="float32")
+    static = distill(str(model_folder), pca_dims=DIM, sif_coefficient=None, quantize_to="float32")
+    vectors = np.asarray(static.embedding, dtype=np.float32)
+    vectors = vectors / np.sqrt(vectors.std(axis=0))
+    vectors = vectors * sif_weights(len(vectors))[:, None]
     ids = {token: row for token, row in static.tokenizer.get_vocab().items() if token not in NEVER_MEANT}
     matrix = np.zeros((len(vocabulary), DIM), dtype=np.float32)
     for position, token in enumerate(vocabulary):
         if token in ids:
-            matrix[position] = static.embedding[ids[token]]
+            matrix[position] = vectors[ids[token]]
     return matrix
+
+
+def sif_weights(n_tokens: int) -> npt.NDArray[np.float32]:
+    """float32 (n_tokens,) in (0, 1): small for frequent tokens, where frequency follows from the rank (Zipf).
+
+    Source: Arora, Liang, Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings": a / (a + p).
+    """
+    probability = 1.0 / np.arange(2, n_tokens + 2)
+    probability /= probability.sum()
+    return np.asarray(SIF_COEFFICIENT / (SIF_COEFFICIENT + probability), dtype=np.float32)
 
 
 def quantize(matrix: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

@@ -26,8 +26,8 @@ class StaticEmbedder:
     """`Embedder` over `assets/static.npz`: int8 rows and a scale per token, kept in memory as float32 (31 MB).
 
     A text without a single known token (empty, or only emoji) gets the unit vector of the last principal axis: such
-    texts are equal to each other and close to nothing else (cosine with 13,083 real questions: 0.03 in the mean, at
-    most 0.14), and the promise of unit length holds.
+    texts are equal to each other and close to nothing else (cosine with 13,083 real questions: 0.05 in the mean, at
+    most 0.22), and the promise of unit length holds.
     """
 
     model_id = "minilm-l6-v2-static-256@1"
