@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -82,8 +82,9 @@ def list_runs(*, limit: int = 25) -> list[FlowRun]:
         TransientError, PermanentError: Prefect is away or refuses.
     """
     names = {each["id"]: each["name"] for each in _ask("POST", "/deployments/filter", {"limit": 200})}
-    planned = {"name": {"any_": ["Scheduled"]}}
-    begun = {"name": {"not_any_": ["Scheduled"]}}
+    soon = {"before_": (datetime.now(UTC) + timedelta(minutes=1)).isoformat()}
+    planned = {"state": {"name": {"any_": ["Scheduled"]}}, "expected_start_time": soon}
+    begun = {"state": {"name": {"not_any_": ["Scheduled"]}}}
     asked_for = [each for each in _filter_runs(planned, limit) if not each.get("auto_scheduled")]
     return [_flow_run(each, names) for each in (asked_for + _filter_runs(begun, limit))[:limit]]
 
@@ -108,8 +109,8 @@ def start(deployment: str, parameters: dict[str, Any]) -> str:
     return str(_ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 
 
-def _filter_runs(state: dict[str, Any], limit: int) -> list[dict[str, Any]]:
-    body = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit, "flow_runs": {"state": state}}
+def _filter_runs(wanted: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    body = {"sort": "EXPECTED_START_TIME_DESC", "limit": limit, "flow_runs": wanted}
     found: list[dict[str, Any]] = _ask("POST", "/flow_runs/filter", body)
     return found
 

@@ -60,9 +60,10 @@ def take(browser: Browser, url: str, out: Path, name: str) -> None:
             page = context.new_page()
             page.goto(url)
             settle(page)
-            inner = page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight")
-            page.set_viewport_size({"width": width, "height": min(2_400, max(700, int(inner) + 20))})
-            page.wait_for_timeout(900)
+            for _ in range(2):  # a taller window lets tables and charts draw, which may need more room
+                inner = page.evaluate("document.querySelector('[data-testid=stMainBlockContainer]').scrollHeight")
+                page.set_viewport_size({"width": width, "height": min(2_400, max(700, int(inner) + 20))})
+                page.wait_for_timeout(900)
             page.screenshot(path=out / f"{name}-{width}-{scheme}.png")
             context.close()
 
