@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -115,23 +116,26 @@ def _choose(versions: pl.DataFrame) -> tuple[pl.Series, Counts]:
 
 
 def _replay(rows: Iterable[dict[str, Any]]) -> tuple[list[int], int, int]:
-    """For items that come more than once: the last accepted row of each, how many rows were new and changed."""
+    """For items that come more than once: the last accepted row of each, how many rows were new and changed.
+
+    Rows that end where the store already is have changed nothing, so that a file can be imported again and again.
+    """
+    stored: dict[str, str | None] = {}
     state: dict[str, tuple[str | None, datetime | None]] = {}
     winners: dict[str, int] = {}
-    n_new = n_changed = 0
+    accepted: Counter[str] = Counter()
     for row in rows:
         item_id = row["item_id"]
+        stored.setdefault(item_id, row["stored_hash"])
         row_hash, updated_at = state.get(item_id, (row["stored_hash"], row["stored_updated_at"]))
         is_older = updated_at is not None and row["updated_at"] is not None and row["updated_at"] < updated_at
-        if row_hash is None:
-            n_new += 1
-        elif row_hash == row["row_hash"] or is_older:
-            continue
-        else:
-            n_changed += 1
-        state[item_id] = (row["row_hash"], row["updated_at"])
-        winners[item_id] = row["position"]
-    return list(winners.values()), n_new, n_changed
+        if row_hash != row["row_hash"] and not (is_older and row_hash is not None):
+            state[item_id] = (row["row_hash"], row["updated_at"])
+            winners[item_id] = row["position"]
+            accepted[item_id] += 1
+    written = [item_id for item_id in winners if state[item_id][0] != stored[item_id]]
+    n_new = sum(stored[item_id] is None for item_id in written)
+    return [winners[item_id] for item_id in written], n_new, sum(accepted[item_id] for item_id in written) - n_new
 
 
 def _merge_items(con: duckdb.DuckDBPyConnection, project_id: str, now: datetime) -> None:

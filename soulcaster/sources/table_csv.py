@@ -44,7 +44,13 @@ def read_csv(stream: BinaryIO, path: Path) -> Iterator[Rows]:
     """Chunks of a CSV file; ragged and undecodable rows apart. A stray quote costs its own line, not the file."""
     csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW_BYTES))
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    lines = _Lines(text)
+    try:
+        yield from _read_text(_Lines(text), path)
+    finally:
+        text.detach()  # the stream is the caller's to close
+
+
+def _read_text(lines: _Lines, path: Path) -> Iterator[Rows]:
     delimiter = _delimiter(next(lines, ""))
     lines.push_back(lines.record)
     lines.record = []

@@ -49,6 +49,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xfe\xff", "UTF-16 text"),
     (b"ARROW1", "an Arrow file"),
 )
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\x1b")
 _UNPACKING_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 
 
@@ -122,7 +123,8 @@ def _describe_head(head: bytes) -> str:
         return "a web page"
     if start.startswith((b"{", b"[{", b"[\n", b"[ ", b"[]")):
         return "JSON"
-    return "binary data" if head.count(b"\0") > len(head) // 50 else "text"
+    n_controls = len(head) - len(head.translate(None, _CONTROLS))
+    return "binary data" if n_controls > len(head) // 10 else "text"
 
 
 @contextmanager
