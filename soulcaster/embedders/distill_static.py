@@ -3,9 +3,9 @@
 Runs only by hand, in an environment of its own (torch, model2vec); the product never imports it. The exact commands
 are in `assets/README.md`. Source of the method: model2vec (MinishLab): each token alone through the model, PCA to
 256 dimensions, smooth-inverse-frequency weight by rank in the vocabulary. Ours: each principal axis is divided by the
-square root of its spread. Measured on 1,093 OpenOffice duplicates, 3,000 bank questions and Firefox duplicates, label of
-the nearest text: model2vec as it comes (weight 1e-4) .350 .792 .383; half whitened .382 .794 .404, with weight 4e-5 .401
-.801 .415.
+square root of its spread. Measured on 1,093 OpenOffice duplicates, 3,000 bank questions and Firefox duplicates, label
+of the nearest text: model2vec as it comes (weight 1e-4) .350 .792 .383; half whitened .382 .794 .404, with weight 4e-5
+.401 .801 .415.
 """
 
 from __future__ import annotations
