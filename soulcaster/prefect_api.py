@@ -20,6 +20,9 @@ from soulcaster.errors import PermanentError, TransientError
 
 _BUSY = {httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS}
 _BUSY_DELAYS_SECONDS = (0.2, 0.5, 1, 2, 4, 8, 16)
+_ANSWER_SECONDS = 90.0
+"""Longer than the 60 s for which the server waits for its own SQLite file before it answers 503, which we ask again."""
+
 _TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 _PAGE = 200
 _RUN_SUFFIX = re.compile(r"-[0-9a-f]{3}$")
@@ -43,7 +46,7 @@ class RunState(BaseModel):
 
 @contextmanager
 def connect(
-    api_url: str, *, auth: tuple[str, str] | None = None, timeout_seconds: float = 60.0
+    api_url: str, *, auth: tuple[str, str] | None = None, timeout_seconds: float = _ANSWER_SECONDS
 ) -> Iterator[httpx.Client]:
     """A client for the server at `api_url`, whose errors come out as ours.
 

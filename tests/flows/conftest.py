@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from prefect.logging.handlers import APILogHandler
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect_server import PrefectServer, running_server
 
@@ -18,4 +18,4 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
         temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: server.home}),
     ):
         yield server
-        APILogHandler.flush()  # while there still is a server to take the last lines
+        APILogWorker.drain_all(timeout=10)  # while there still is a server to take the last lines
