@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import cluster_table, queries
+from app import cluster_table, filters, queries
 from app.words import SOURCE_NAMES, count, spreadsheet_safe, title_of, told
 from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, list_clusters, list_statuses, list_themes
 
@@ -27,17 +27,17 @@ def page() -> None:
     st.title("Clusters", anchor=False)
     cluster_table.restore_filters()
     with told():
-        filters, sort = _filters()
+        wanted, sort = _filters()
         project = queries.project()
         number_of_page = queries.asked_page()
         offset = (number_of_page - 1) * _PAGE_ROWS
-        frame, n_found = queries.ask(list_clusters, project, filters, sort=sort, limit=_PAGE_ROWS, offset=offset)
+        frame, n_found = queries.ask(list_clusters, project, wanted, sort=sort, limit=_PAGE_ROWS, offset=offset)
         if n_found == 0:
-            _nothing(filters)
+            _nothing(wanted)
             return
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.caption(f"{count(n_found, 'cluster')} · click a row to open it", width="content")
-            _export(project, filters, sort)
+            _export(project, wanted, sort)
         cluster_table.show(frame, key="clusters")
         n_pages = -(-n_found // _PAGE_ROWS)
         if n_pages > 1 or number_of_page > 1:
@@ -53,60 +53,26 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
         names[title if title not in names else f"{title} ({row['theme_id'][:8]})"] = row["theme_id"]
     statuses = queries.ask(list_statuses, project)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            "Search",
-            key="q",
-            bind="query-params",
-            type="search",
-            placeholder="words in titles and feedback",
-            max_chars=200,
-            width=210,
-            on_change=_first_page,
-        )
-        sources = st.multiselect(
-            "Sources",
-            list(SOURCE_NAMES),
-            key="source",
-            bind="query-params",
-            width=170,
-            placeholder="all",
-            on_change=_first_page,
-        )
-        theme = st.selectbox(
-            "Theme",
-            list(names),
-            index=None,
-            key="theme",
-            bind="query-params",
-            width=190,
-            placeholder="all",
-            on_change=_first_page,
-        )
-        chosen = st.multiselect(
-            "Status", statuses, key="status", bind="query-params", width=130, placeholder="all", on_change=_first_page
-        )
+        text = filters.search("words in titles and feedback", width=210)
+        sources = filters.pick_many("Sources", list(SOURCE_NAMES), key="source", width=170)
+        theme = filters.pick_one("Theme", list(names), key="theme", width=190)
+        chosen = filters.pick_many("Status", statuses, key="status", width=130)
         least = st.number_input(
-            "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=120, on_change=_first_page
+            "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=120, on_change=filters.first_page
         )
-        sort = st.selectbox("Sort by", list(_SORTS), key="sort", bind="query-params", width=150, on_change=_first_page)
-    return (
-        ClusterFilters(
-            sources=tuple(sorted(SOURCE_NAMES[name] for name in sources)),
-            theme_id=names[theme] if theme else None,
-            statuses=tuple(sorted(chosen)),
-            min_items=int(least),
-            text=text or "",
-        ),
-        _SORTS[sort],
+        sort = filters.pick_order("Sort by", list(_SORTS), key="sort", width=150)
+    wanted = ClusterFilters(
+        sources=tuple(SOURCE_NAMES[name] for name in sources),
+        theme_id=names[theme] if theme else None,
+        statuses=tuple(chosen),
+        min_items=int(least),
+        text=text,
     )
+    return wanted, _SORTS[sort]
 
 
-def _first_page() -> None:
-    st.session_state["page"] = 1
-
-
-def _nothing(filters: ClusterFilters) -> None:
-    if filters == ClusterFilters():
+def _nothing(wanted: ClusterFilters) -> None:
+    if wanted == ClusterFilters():
         st.info("No clusters yet: they appear after the first `recluster`.", icon="🗂️")
         st.page_link("screens/overview.py", label="What to do first", icon="🧭")
     else:
@@ -114,9 +80,9 @@ def _nothing(filters: ClusterFilters) -> None:
         st.page_link("screens/clusters.py", label="Clear the filters", icon="✖️")
 
 
-def _export(project: str, filters: ClusterFilters, sort: ClusterSort) -> None:
+def _export(project: str, wanted: ClusterFilters, sort: ClusterSort) -> None:
     def made() -> bytes:
-        frame, _ = queries.ask(list_clusters, project, filters, sort=sort, limit=_MOST_EXPORTED)
+        frame, _ = queries.ask(list_clusters, project, wanted, sort=sort, limit=_MOST_EXPORTED)
         return as_csv(frame)
 
     st.download_button("Export CSV", made, "clusters.csv", "text/csv", icon="⬇️", on_click="ignore")

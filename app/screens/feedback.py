@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import queries
+from app import filters, queries
 from app.item_card import show_item, show_items_table
 from app.words import (
     ROW_PIXELS,
@@ -59,7 +59,7 @@ def page() -> None:
         key="view",
         bind="query-params",
         label_visibility="collapsed",
-        on_change=_first_page,
+        on_change=filters.first_page,
         required=True,
     )
     st.caption(_VIEW_NOTES[view])
@@ -72,11 +72,11 @@ def page() -> None:
 
 def _items(lane: Lane) -> None:
     project = queries.project()
-    filters = _filters(lane)
+    wanted = _filters(lane)
     page_number = queries.asked_page()
-    frame, n_found = queries.ask(list_items, project, filters, limit=_PAGE_ROWS, offset=(page_number - 1) * _PAGE_ROWS)
+    frame, n_found = queries.ask(list_items, project, wanted, limit=_PAGE_ROWS, offset=(page_number - 1) * _PAGE_ROWS)
     if n_found == 0:
-        _nothing(filters, lane)
+        _nothing(wanted, lane)
         return
     st.caption(f"{count(n_found, 'item')} · click a row to read it")
     columns = ["source", "snippet", "channel", "author", "happened_at", "cluster_title", "state", "language", "url"]
@@ -101,67 +101,23 @@ def _with_cluster_names(frame: pl.DataFrame) -> pl.DataFrame:
 def _filters(lane: Lane) -> ItemFilters:
     values = queries.ask(list_item_values, queries.project())
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(
-            "Search",
-            key="q",
-            bind="query-params",
-            type="search",
-            placeholder="words in title or text",
-            max_chars=200,
-            width=280,
-            on_change=_first_page,
-        )
-        sources = st.multiselect(
-            "Sources",
-            list(SOURCE_NAMES),
-            key="source",
-            bind="query-params",
-            placeholder="all",
-            width=240,
-            on_change=_first_page,
-        )
-        states = st.multiselect(
-            "State",
-            values["states"],
-            key="state",
-            bind="query-params",
-            placeholder="all",
-            width=180,
-            on_change=_first_page,
-        )
-        languages = st.multiselect(
-            "Language",
-            values["languages"],
-            key="language",
-            bind="query-params",
-            placeholder="all",
-            width=160,
-            on_change=_first_page,
-        )
-        order = st.selectbox(
-            "Order",
-            ["Newest first", "Oldest first"],
-            key="order",
-            bind="query-params",
-            width=150,
-            on_change=_first_page,
-        )
+        text = filters.search("words in title or text", width=280)
+        sources = filters.pick_many("Sources", list(SOURCE_NAMES), key="source", width=240)
+        states = filters.pick_many("State", values["states"], key="state", width=180)
+        languages = filters.pick_many("Language", values["languages"], key="language", width=160)
+        order = filters.pick_order("Order", ["Newest first", "Oldest first"], key="order", width=150)
     return ItemFilters(
         lane=lane,
-        sources=tuple(sorted(SOURCE_NAMES[name] for name in sources)),
-        states=tuple(sorted(states)),
-        languages=tuple(sorted(languages)),
-        text=text or "",
+        sources=tuple(SOURCE_NAMES[name] for name in sources),
+        states=tuple(states),
+        languages=tuple(languages),
+        text=text,
         is_oldest_first=order == "Oldest first",
     )
 
 
-def _first_page() -> None:
-    st.session_state["page"] = 1
-
-
-def _nothing(filters: ItemFilters, lane: Lane) -> None:
-    if filters != ItemFilters(lane=lane, is_oldest_first=filters.is_oldest_first):
+def _nothing(wanted: ItemFilters, lane: Lane) -> None:
+    if wanted != ItemFilters(lane=lane, is_oldest_first=wanted.is_oldest_first):
         st.info("No item passes these filters.", icon="🔍")
     elif lane == "all":
         st.info("No feedback yet.", icon="💬")
@@ -204,7 +160,7 @@ def _quarantine() -> None:
             selection_mode="multi",
             key="reason",
             bind="query-params",
-            on_change=_first_page,
+            on_change=filters.first_page,
         )
     st.caption(" · ".join(f"{plain(reason)}: {number(n)}" for reason, n in by_reason.items()))
     n_found = sum(by_reason[reason] for reason in reasons or by_reason)
@@ -212,6 +168,16 @@ def _quarantine() -> None:
     frame = queries.ask(
         list_quarantine, project, tuple(sorted(reasons)), limit=_PAGE_ROWS, offset=(page_number - 1) * _PAGE_ROWS
     )
+    picked = _show_quarantine(frame, key=f"quarantine-{page_number}")
+    n_pages = -(-n_found // _PAGE_ROWS)
+    if n_pages > 1 or page_number > 1:
+        st.pagination(n_pages, key="page", bind="query-params")
+    if picked is not None:
+        _quarantined_row(frame.row(picked, named=True))
+
+
+def _show_quarantine(frame: pl.DataFrame, *, key: str) -> int | None:
+    """Draw the rows; the place of the one that the reader picked."""
     table = frame.with_columns(
         pl.col("quarantined_at").dt.convert_time_zone(reader_zone()),
         pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source")),
@@ -219,7 +185,7 @@ def _quarantine() -> None:
     config = st.column_config
     picked = st.dataframe(
         table,
-        key=f"quarantine-{page_number}",
+        key=key,
         hide_index=True,
         row_height=ROW_PIXELS,
         height=table_height(table.height),
@@ -237,12 +203,8 @@ def _quarantine() -> None:
         selection_mode="single-cell",
         alt="Quarantined rows; choose a cell to see the whole row",
     )
-    n_pages = -(-n_found // _PAGE_ROWS)
-    if n_pages > 1 or page_number > 1:
-        st.pagination(n_pages, key="page", bind="query-params")
     cells = picked["selection"]["cells"]
-    if cells:
-        _quarantined_row(frame.row(cells[0][0], named=True))
+    return int(cells[0][0]) if cells and cells[0][0] < frame.height else None
 
 
 def _quarantined_row(row: dict[str, Any]) -> None:

@@ -46,17 +46,19 @@ def _buttons(deployments: list[runs.Deployment]) -> None:
     if not deployments:
         st.info("Prefect knows none of our deployments yet; `soulcaster up` registers them.", icon="⚙️")
         return
+    if not any(each.is_ready for each in deployments):
+        st.warning(
+            "No worker has asked for work lately, so what you start will wait; is `soulcaster up` running?", icon="⏳"
+        )
     with st.container(horizontal=True):
         for each in deployments:
             icon, label, explanation = _LABELS[each.name]
-            with st.container(border=True, width=210, gap="small"):
+            with st.container(border=True, width=200, height="stretch", gap="small"):
                 parameters = {"params": {"project": queries.project()}}
                 launch.start_button(f"{icon} {label}", each.name, parameters, key=each.name, width="stretch")
                 st.caption(explanation)
                 if each.is_paused:
                     st.caption("⏸️ its schedule is paused")
-                if not each.is_ready:
-                    st.caption("⏳ no worker has asked for work lately")
 
 
 def _groupings() -> None:
@@ -133,7 +135,7 @@ def _prefect_runs(found: list[runs.FlowRun]) -> None:
                 "work": run.deployment,
                 "name": run.name,
                 "begun_at": run.begun_at,
-                "took": duration(run.seconds),
+                "took": duration(run.seconds) if run.seconds else "",
                 "url": run.url,
             }
             for run in found

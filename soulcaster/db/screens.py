@@ -183,6 +183,35 @@ def count_by_time(
     )
 
 
+_ITEM_PAGE = """
+    WITH found AS (
+        SELECT i.item_id, m.cluster_id, m.membership_strength,
+            epoch(coalesce(i.created_at, i.first_seen_at)) * CASE WHEN $is_oldest_first THEN 1 ELSE -1 END AS place
+        FROM items i LEFT JOIN memberships m
+            ON m.item_id = i.item_id AND m.run_id = CAST($run_id AS UUID)
+        WHERE i.project_id = $project_id
+            AND ($lane = 'all'
+                 OR ($lane = 'clustered' AND m.cluster_id IS NOT NULL)
+                 OR ($lane = 'noise' AND m.item_id IS NOT NULL AND m.cluster_id IS NULL)
+                 OR ($lane = 'waiting' AND m.item_id IS NULL AND i.content_hash IS NOT NULL))
+            AND (len($sources) = 0 OR list_contains($sources, i.source))
+            AND (len($states) = 0 OR list_contains($states, i.state))
+            AND (len($languages) = 0 OR list_contains($languages, i.language))
+            AND ($text = '' OR contains(lower(i.title), $text) OR contains(lower(i.body), $text))
+    ),
+    page AS (SELECT * FROM found ORDER BY place, item_id LIMIT $limit OFFSET $offset)
+    SELECT n.n_found, CAST(p.item_id AS VARCHAR) AS item_id, i.source,
+        left(regexp_replace(trim(concat_ws('  ', nullif(i.title, ''), i.body)), '\\s+', ' ', 'g'), 300) AS snippet,
+        i.author, i.channel, i.url, i.state, i.language, coalesce(i.created_at, i.first_seen_at) AS happened_at,
+        p.membership_strength, CAST(p.cluster_id AS VARCHAR) AS cluster_id, c.title AS cluster_title
+    FROM (SELECT count(*) AS n_found FROM found) n
+    LEFT JOIN page p ON true
+    LEFT JOIN items i ON i.item_id = p.item_id AND i.project_id = $project_id
+    LEFT JOIN clusters c ON c.cluster_id = p.cluster_id AND c.project_id = $project_id
+    ORDER BY p.place, p.item_id
+"""
+
+
 def list_items(
     con: duckdb.DuckDBPyConnection, project_id: str, filters: ItemFilters, *, limit: int, offset: int = 0
 ) -> tuple[pl.DataFrame, int]:
@@ -193,33 +222,7 @@ def list_items(
     """
     frame = frame_of(
         con,
-        """
-        WITH found AS (
-            SELECT i.item_id, m.cluster_id, m.membership_strength,
-                epoch(coalesce(i.created_at, i.first_seen_at)) * CASE WHEN $is_oldest_first THEN 1 ELSE -1 END AS place
-            FROM items i LEFT JOIN memberships m
-                ON m.item_id = i.item_id AND m.run_id = CAST($run_id AS UUID)
-            WHERE i.project_id = $project_id
-                AND ($lane = 'all'
-                     OR ($lane = 'clustered' AND m.cluster_id IS NOT NULL)
-                     OR ($lane = 'noise' AND m.item_id IS NOT NULL AND m.cluster_id IS NULL)
-                     OR ($lane = 'waiting' AND m.item_id IS NULL AND i.content_hash IS NOT NULL))
-                AND (len($sources) = 0 OR list_contains($sources, i.source))
-                AND (len($states) = 0 OR list_contains($states, i.state))
-                AND (len($languages) = 0 OR list_contains($languages, i.language))
-                AND ($text = '' OR contains(lower(i.title), $text) OR contains(lower(i.body), $text))
-        ),
-        page AS (SELECT * FROM found ORDER BY place, item_id LIMIT $limit OFFSET $offset)
-        SELECT n.n_found, CAST(p.item_id AS VARCHAR) AS item_id, i.source,
-            left(regexp_replace(trim(concat_ws('  ', nullif(i.title, ''), i.body)), '\\s+', ' ', 'g'), 300) AS snippet,
-            i.author, i.channel, i.url, i.state, i.language, coalesce(i.created_at, i.first_seen_at) AS happened_at,
-            p.membership_strength, CAST(p.cluster_id AS VARCHAR) AS cluster_id, c.title AS cluster_title
-        FROM (SELECT count(*) AS n_found FROM found) n
-        LEFT JOIN page p ON true
-        LEFT JOIN items i ON i.item_id = p.item_id AND i.project_id = $project_id
-        LEFT JOIN clusters c ON c.cluster_id = p.cluster_id AND c.project_id = $project_id
-        ORDER BY p.place, p.item_id
-        """,
+        _ITEM_PAGE,
         {
             "project_id": project_id,
             "run_id": find_shown_run(con, project_id),
