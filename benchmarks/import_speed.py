@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,13 @@ def measure(python: str, body: str, table: Path, source: str) -> dict[str, float
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]  # our own JSON
 
 
+def can_import_dlt(python: str) -> bool:
+    """Whether this Python is there and has dlt."""
+    if shutil.which(python) is None:
+        return False
+    return subprocess.run([python, "-c", "import dlt"], capture_output=True, check=False).returncode == 0
+
+
 def main() -> None:
     """Print the table; exit 1 when a `--min-ratio` to dlt is asked for and missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -92,7 +100,7 @@ def main() -> None:
     parser.add_argument("--min-ratio", type=float, default=0.0, help="how many times faster than dlt we must be")
     options = parser.parse_args()
     contestants = {"soulcaster": (sys.executable, OURS), "bare DuckDB": (sys.executable, BARE)}
-    if subprocess.run([options.peer_python, "-c", "import dlt"], capture_output=True, check=False).returncode == 0:
+    if can_import_dlt(options.peer_python):
         contestants["dlt"] = (options.peer_python, DLT)
     else:
         print(f"dlt is left out: {options.peer_python} cannot import it; give --peer-python")

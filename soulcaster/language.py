@@ -65,15 +65,18 @@ _CLASSIFIED = (
 # fmt: on
 """The classifier knows hundreds of tongues and mistakes logs for rare ones; these are what trackers see."""
 
+_FOREIGN_WORDS = 2
+"""One may be a name ("Las Vegas"); two are a reason to ask the classifier."""
+
 _NOISE = r"(?s)```.*?```|<[^<>]{1,300}>|https?://\S+|`[^`\n]*`|(?m)^\s*\|.*\|\s*$"
 _ENGLISH = (
     r"(?i)\b(?:the|and|this|that|with|you|your|my|it'?s|i'?m|is|are|what|how|when|why|which|from|doesn'?t|don'?t|can'?t"
     r"|cannot|won'?t|does|not|have|has|been|would|should|could|after|because|into|their|there|of|to|for|any|if|just)\b"
 )
 _FOREIGN_ASCII = (
-    r"(?i)\b(?:der|die|das|und|ist|nicht|ein|eine|mit|auf|wird|wenn|ich|beim|le|les|des|est|une|dans|pour|pas|avec|sur"
-    r"|el|los|las|una|por|que|del|con|para|como|cuando|al|um|uma|nao|com|ao|quando|il|che|non|di|per|della|sono|het|een"
-    r"|van|niet|voor|met|och|att|det|som|inte|ikke|til|og|jeg|nie|jest|sie|na|yang|dan|tidak|saya|untuk|bir|ve|icin)\b"
+    r"(?i)\b(?:der|das|und|ist|nicht|ein|eine|mit|auf|wird|wenn|ich|beim|le|les|des|est|une|dans|pour|pas|avec|sur"
+    r"|el|los|las|una|por|que|del|con|para|como|cuando|uma|nao|ao|quando|il|di|della|het|een"
+    r"|van|niet|voor|och|att|det|inte|ikke|til|og|jeg|nie|jest|sie|yang|tidak|saya|untuk|bir|icin)\b"
 )
 _SCRIPTS: tuple[tuple[str, str], ...] = (
     ("ja", r"[\p{Hiragana}\p{Katakana}]"),
@@ -105,7 +108,7 @@ def detect_languages(texts: pl.Series) -> pl.Series:
     ).with_columns(
         language=pl.when(is_plain & (pl.col("english") > 0) & (pl.col("english") >= pl.col("foreign")))
         .then(pl.lit("en"))
-        .when(is_plain & (pl.col("foreign") == 0) & (text.str.len_chars() < _CLASSIFIED_LETTERS))
+        .when(is_plain & (pl.col("foreign") < _FOREIGN_WORDS) & (text.str.len_chars() < _CLASSIFIED_LETTERS))
         .then(pl.lit("und"))
     )
     language = frame["language"].to_list()
