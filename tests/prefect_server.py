@@ -44,7 +44,7 @@ def running_server(home: Path) -> Iterator[PrefectServer]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         # Runs are made one minute ahead, not an hour: for an interval of seconds that would be a hundred at once.
-        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "60",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT60S",
         "PREFECT_LOGGING_SETTINGS_PATH": str(ROOT / "infra" / "prefect" / "logging.yml"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
