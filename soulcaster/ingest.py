@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -23,7 +25,7 @@ from soulcaster.models import SOURCES, FeedbackItem, Ignored, ImportReport, Outc
 from soulcaster.settings import Settings
 from soulcaster.sources.payloads import read_payloads
 from soulcaster.sources.table_files import sniff_kind
-from soulcaster.sources.tabular import ColumnMap, read_table
+from soulcaster.sources.tabular import ColumnMap, TableBatch, read_table
 
 Progress = Callable[[int, int], None]
 
@@ -55,10 +57,11 @@ def import_path(
         located = ((where, outcome) for where, outcomes in read_payloads(path, source) for outcome in outcomes)
         return store_outcomes(settings, project_id, located, source=source, on_progress=on_progress)
     report = ImportReport()
-    for batch in read_table(path, source, columns):
-        report += _store(settings, project_id, batch.frame, batch.quarantined)
+    batches = (_clean(settings, batch) for batch in read_table(path, source, columns))
+    for chunk in _ahead(batches):
+        report += _store(settings, project_id, chunk)
         if on_progress:
-            on_progress(report.seen, max(report.seen, round(report.seen / batch.share)) if batch.share else 0)
+            on_progress(report.seen, max(report.seen, round(report.seen / chunk.share)) if chunk.share else 0)
     return report
 
 
@@ -98,7 +101,8 @@ def store_outcomes(
         )
         held = [_quarantine_row(where, each, source) for where, each in chunk if isinstance(each, Quarantined)]
         quarantined = pl.DataFrame(held, schema=QUARANTINE_SCHEMA)
-        report += ImportReport(ignored=dict(ignored)) + _store(settings, project_id, frame, quarantined)
+        batch = TableBatch(frame, quarantined, labels=pl.Series(), share=0.0)
+        report += ImportReport(ignored=dict(ignored)) + _store(settings, project_id, _clean(settings, batch))
         if on_progress:
             on_progress(report.seen, 0)
     return report
@@ -137,23 +141,47 @@ def _quarantine_row(where: str, outcome: Quarantined, source: Source | None) -> 
     }
 
 
-def _store(settings: Settings, project_id: str, frame: pl.DataFrame, quarantined: pl.DataFrame) -> ImportReport:
-    """Counts of one chunk: raw items with `location`, and rows that could not be read; one transaction."""
-    kept, suspects = text.clean(frame, max_body_chars=settings.max_body_chars)
+@dataclass(frozen=True)
+class _Chunk:
+    """Cleaned rows on their way into one transaction; `held` is `suspects` as rows of the quarantine."""
+
+    kept: pl.DataFrame
+    suspects: pl.DataFrame
+    held: pl.DataFrame
+    unreadable: pl.DataFrame
+    share: float
+
+
+def _ahead(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
+    """The same chunks; while the caller stores one, a thread reads and cleans the next."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        following = pool.submit(next, chunks, None)
+        while (chunk := following.result()) is not None:
+            following = pool.submit(next, chunks, None)
+            yield chunk
+
+
+def _clean(settings: Settings, batch: TableBatch) -> _Chunk:
+    kept, suspects = text.clean(batch.frame, max_body_chars=settings.max_body_chars)
     held = suspects.select(
         *(pl.col(name) for name in ("source", "external_id", "location", "reason")),
         detail=pl.col("location") + ": " + pl.col("detail"),
         payload=pl.col("payload").str.head(_QUARANTINED_PAYLOAD_CHARS),
         item=feedback.to_json(suspects),
     )
+    return _Chunk(kept, suspects, held, batch.quarantined, batch.share)
+
+
+def _store(settings: Settings, project_id: str, chunk: _Chunk) -> ImportReport:
+    """Counts of one chunk, committed in one transaction."""
     now = datetime.now(UTC)
 
     def commit(con: duckdb.DuckDBPyConnection) -> ImportReport:
-        is_released = feedback.find_released(con, project_id, held)
-        released = suspects.filter(is_released)
-        items = [each.select(*ITEM_SCHEMA, *CLEAN_COLUMNS) for each in (kept, released)]
+        is_released = feedback.find_released(con, project_id, chunk.held)
+        released = chunk.suspects.filter(is_released)
+        items = [each.select(*ITEM_SCHEMA, *CLEAN_COLUMNS) for each in (chunk.kept, released)]
         counts = feedback.upsert_items(con, project_id, pl.concat(items), now)
-        waiting = pl.concat([held.filter(~is_released), quarantined])
+        waiting = pl.concat([chunk.held.filter(~is_released), chunk.unreadable])
         feedback.insert_quarantined(con, project_id, waiting, now)
         reasons = dict(Counter(waiting["reason"].to_list()))
         return ImportReport(**counts._asdict(), quarantined=reasons)

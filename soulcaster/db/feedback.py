@@ -23,7 +23,7 @@ from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, NAMESPACE, QUARANTINE_S
 _ZSTD_LEVEL = 1
 _COMPRESSING_THREADS = 2
 _STORED = [name for name in (*ITEM_SCHEMA, *CLEAN_COLUMNS) if name != "payload"]
-_VERSIONED = [name for name in _STORED if name != "notes"]
+_VERSIONED = [name for name in _STORED if name not in ("title", "body", "notes", "language")]
 
 # uuid5 as RFC 9562 defines it: SHA-1 over namespace and name, six bits replaced.
 _UUID5 = """
@@ -74,7 +74,7 @@ def _stage(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame)
         f"""
         CREATE OR REPLACE TEMP TABLE staged AS
         SELECT position, updated_at, row_hash, {_UUID5} AS item_id FROM (
-            SELECT position, updated_at, {_row_hash()} AS row_hash,
+            SELECT position, updated_at, {_row_hash(frame)} AS row_hash,
                 sha1(unhex($namespace) || encode($project_id || '|' || source || '|' || external_id)) AS digest
             FROM incoming
         )
@@ -83,18 +83,22 @@ def _stage(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame)
     )
 
 
-def _row_hash() -> str:
-    """SQL for a hash over all versioned columns; a unit separator keeps ('ab', 'c') and ('a', 'bc') apart."""
-    parts = []
+def _row_hash(frame: pl.DataFrame) -> str:
+    """SQL for a hash over what is versioned: 'name value' of each cell that is there, so empty columns cost nothing.
+
+    Title and body are in it by their content hash and the title's length: together these tell where one ends.
+    """
+    parts = ["length(title)::VARCHAR"]
     for name in _VERSIONED:
-        dtype = ITEM_SCHEMA.get(name, CLEAN_COLUMNS.get(name))
+        if frame[name].null_count() == frame.height:
+            continue
+        dtype = frame.schema[name]
+        text = f'"{name}"::VARCHAR'
         if isinstance(dtype, pl.List):
-            text = f'array_to_string("{name}", chr(30))'
+            text = f'CASE WHEN len("{name}") > 0 THEN array_to_string("{name}", chr(30)) END'
         elif isinstance(dtype, pl.Datetime):
             text = f'epoch_us("{name}")::VARCHAR'
-        else:
-            text = f'"{name}"::VARCHAR'
-        parts.append(f"coalesce({text}, chr(0))")
+        parts.append(f"'{name} ' || {text}")
     return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
 
 
