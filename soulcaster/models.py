@@ -131,3 +131,31 @@ class SummarizeReport(BaseModel):
     n_clusters: int
     n_titled: int = Field(description="Clusters whose title was written by this pass; the others had not changed.")
     method: str = Field(description="'extractive', or the model id.")
+
+
+class TouchedWork(BaseModel):
+    """A cluster that somebody is fixing and whose items a refit would take elsewhere."""
+
+    cluster_id: str
+    status: str
+    fate: Literal["survived", "split", "absorbed", "disappeared"]
+    n_items: int = Field(description="Items it has now.")
+    n_left: int = Field(description="How many of them keep it.")
+
+
+class ChurnReport(BaseModel):
+    """What a run changes for people who know the run on show. Counted over items that both know and that have text."""
+
+    n_clustered: int = Field(0, description="Items that are in a cluster now.")
+    n_kept: int = Field(0, description="Of them: stay in the cluster they are in.")
+    n_moved: int = Field(0, description="Of them: go to another cluster.")
+    n_dropped: int = Field(0, description="Of them: become noise.")
+    n_adopted: int = Field(0, description="Noise now, in a cluster then.")
+    share: float = Field(0.0, description="Moved or dropped, as a share of those in a cluster now.")
+    transitions: dict[str, int] = Field(default_factory=dict, description="Clusters by what becomes of them.")
+    work: list[TouchedWork] = Field(default_factory=list, description="Clusters being fixed that lose items.")
+    edits: list[str] = Field(default_factory=list, description="Ids of people's edits whose items change cluster.")
+    contradictions: list[str] = Field(
+        default_factory=list, description="Edits that cannot both hold, with who and when; the newest wins."
+    )
+    waits_because: str = Field("", description="Why a person has to publish it; empty when it published itself.")

@@ -1,6 +1,7 @@
-"""A full re-clustering: load, group outside any lock, match to the published run, write everything in one transaction.
+"""A full re-clustering: load, group outside any lock, match to the run on show, write everything in one transaction.
 
-Owns the way from items to lasting cluster ids. Does not embed: items without a vector are noise of this run.
+Owns the way from items to lasting cluster ids. Does not embed: items without a vector are noise of this run. The new
+run is a proposal: it shows itself when it changes little for people who know the old one, else it waits for a person.
 """
 
 from __future__ import annotations
@@ -20,15 +21,21 @@ import polars as pl
 from soulcaster import vector_index
 from soulcaster.clustering import grouping as groups
 from soulcaster.clustering import matching, themes
+from soulcaster.clustering.churn import measure_churn, why_wait
+from soulcaster.clustering.constraints import Constraint, enforce, resolve
+from soulcaster.clustering.keys import KEYS, exact_keys
+from soulcaster.clustering.regroup import relabel
 from soulcaster.db import clusters as store
-from soulcaster.db import read, write
+from soulcaster.db import read, runs, write
 from soulcaster.embedders import make_embedder
-from soulcaster.models import ReclusterReport
+from soulcaster.models import ChurnReport, ReclusterReport
 from soulcaster.settings import Settings
 
 _NAMESPACE = uuid.UUID("3c1f4f0e-8a3b-5a55-9d0a-c1a57e25ca11")
-_KEYS = ("same-source-group", "same-stack", "declared-duplicate")
-_REASONS = ("same-text", *_KEYS)
+_REASONS = ("near-text", "same-text", *KEYS, "edited")
+"""Names of `Grouping.reasons`, which begin at -1; the last is a person's edit."""
+
+_EDITED = len(_REASONS) - 2
 
 
 def recluster(
@@ -36,11 +43,14 @@ def recluster(
     project_id: str,
     *,
     dry_run: bool = False,
+    actor: str = "recluster",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ReclusterReport:
-    """Group all items of the project anew and publish the result; with `dry_run` only report it.
+    """Group all items of the project anew, obey people's edits, store the result; with `dry_run` only report it.
 
-    A project without items gets an empty run. Ids of clusters and themes live on where their items do.
+    The result is published when its churn is at most `auto_publish_max_churn` and no cluster that is being fixed is
+    cut, swallowed or lost; the first always is. A project without items gets an empty run. Ids of clusters and themes
+    live on where their items do.
 
     Raises:
         TransientError: another re-clustering published meanwhile; nothing was written.
@@ -56,17 +66,19 @@ def recluster(
     found = groups.group_items(
         matrix,
         _text_rows(given.items, known),
-        _exact_keys(given.items),
+        exact_keys(given.items),
         min_cluster_size=settings.min_cluster_size,
         min_similarity=settings.min_similarity,
         on_progress=on_progress,
     )
+    found, contradictions = _obey(given, found, matrix, _text_rows(given.items, known))
     rows = _run_rows(project_id, given, found, embedder.model_id, _parameters(settings, len(missing)), started)
+    churn = _churn(settings, given, rows, contradictions)
     if not dry_run:
         write(
             settings.duckdb_path,
-            lambda con: store.write_run(
-                con, project_id, rows, expected_run_id=given.published_run_id, published_by="recluster"
+            lambda con: runs.write_run(
+                con, project_id, rows, churn, expected_run_id=given.published_run_id, actor=actor
             ),
             timeout_seconds=wait,
         )
@@ -76,7 +88,7 @@ def recluster(
         n_clusters=rows.run_clusters.height,
         n_themes=rows.themes.height,
         n_noise=rows.n_noise,
-        published=not dry_run,
+        published=not dry_run and not churn.waits_because,
         seconds=time.monotonic() - started,
     )
 
@@ -115,45 +127,58 @@ def _text_rows(items: pl.DataFrame, known: pl.Series) -> npt.NDArray[np.int64]:
     return joined["row"].fill_null(-1).to_numpy()
 
 
-def _exact_keys(items: pl.DataFrame) -> list[npt.NDArray[np.int64]]:
-    """Codes in the order of `_KEYS`, -1 where an item has no such key.
+def _obey(
+    given: store.RunInput,
+    found: groups.Grouping,
+    matrix: npt.NDArray[np.float32],
+    text_of_item: npt.NDArray[np.int64],
+) -> tuple[groups.Grouping, list[str]]:
+    """The grouping with people's edits laid over it, and one sentence for every two edits that cannot both hold.
 
-    A stack counts when the exception type is known and at least one frame is ours; the whole list has to be equal.
+    Items without text are outside of edits: there is nothing left that belongs anywhere.
     """
-    frames = pl.when(pl.col("frames").list.len() > 0).then(pl.col("frames").list.join("\x1f"))
-    keys = items.select(
-        group=pl.concat_str("source", "source_group", separator="\x1e"),
-        stack=pl.concat_str("exception_type", frames, separator="\x1e"),
-        duplicate=pl.Series(_duplicate_roots(items), dtype=pl.String),
+    rows = given.items.with_row_index("row").filter(pl.col("content_hash").is_not_null()).select("item_id", "row")
+    demands = given.constraints.join(rows, on="item_id", how="inner", maintain_order="left")
+    constraints = [
+        Constraint(
+            edit,
+            relation,
+            *(part.filter(pl.col("side") == side)["row"].sort().cast(pl.Int64).to_numpy() for side in (0, 1)),
+        )
+        for (edit, relation), part in demands.group_by("edit", "relation", maintain_order=True)
+    ]
+    if not constraints:
+        return found, []
+    held, contradictions = resolve(constraints)
+    said_by = dict(demands.select("edit", "said_by").unique().iter_rows())
+    position = {cluster: number for number, cluster in enumerate(given.previous_cluster_ids)}
+    shown = given.items.select("item_id").join(given.previous, on="item_id", how="left", maintain_order="left")
+    previous = shown["cluster_id"].replace_strict(position, default=-1, return_dtype=pl.Int64).to_numpy()
+    labels = enforce(found.labels, previous, held, matrix, text_of_item)
+    sentences = [f"{said_by[older]} gives way to {said_by[newer]}" for older, newer in contradictions]
+    if np.array_equal(labels, found.labels):
+        return found, sentences
+    return relabel(found, labels, matrix, text_of_item, _EDITED), sentences
+
+
+def _churn(settings: Settings, given: store.RunInput, rows: runs.RunRows, contradictions: list[str]) -> ChurnReport:
+    """What the run changes for those who know the one on show, and whether that has to wait for a person."""
+    named = given.constraints.group_by("item_id").agg(edit_ids=pl.col("edit_id").unique())
+    both = (
+        given.items.filter(pl.col("content_hash").is_not_null())
+        .select("item_id")
+        .join(given.previous.select("item_id", cluster_id_before="cluster_id"), on="item_id")
+        .join(rows.memberships.select("item_id", cluster_id_after="cluster_id"), on="item_id")
+        .join(named, on="item_id", how="left")
     )
-    return [keys[name].rank("dense").cast(pl.Int64).fill_null(-1).to_numpy() for name in keys.columns]
-
-
-def _duplicate_roots(items: pl.DataFrame) -> list[str | None]:
-    """The item at the end of each chain of declared duplicates, None outside of chains. A ring ends at its least."""
-    rows = items.select("source", "external_id", "duplicate_of").rows()
-    target = {(source, item): (source, other) for source, item, other in rows if other is not None}
-    involved = {*target, *target.values()}
-    roots: list[str | None] = []
-    for source, item, _ in rows:
-        at = (source, item)
-        if at not in involved:
-            roots.append(None)
-            continue
-        seen = [at]
-        while (following := target.get(at)) is not None:
-            if following in seen:
-                at = min(seen[seen.index(following) :])
-                break
-            seen.append(following)
-            at = following
-        roots.append("\x1e".join(at))
-    return roots
+    churn = measure_churn(both, rows.transitions, given.work)
+    reason = why_wait(churn, settings.auto_publish_max_churn) if given.published_run_id else ""
+    return churn.model_copy(update={"contradictions": contradictions, "waits_because": reason})
 
 
 def _run_rows(
     project_id: str, given: store.RunInput, found: groups.Grouping, model_id: str, parameters: str, started: float
-) -> store.RunRows:
+) -> runs.RunRows:
     """Everything the run writes, with lasting ids."""
     items = given.items
     item_ids = items["item_id"]
@@ -177,10 +202,10 @@ def _run_rows(
             "membership_strength": found.strengths,
             "is_exemplar": found.is_exemplar,
             "similarity": pl.Series(found.similarities).set(pl.Series(found.labels < 0), None),
-            "reason": _named(found.reasons + 1, ["near-text", *_REASONS]),
+            "reason": _named(found.reasons + 1, _REASONS),
         }
     )
-    return store.RunRows(
+    return runs.RunRows(
         run_id=str(uuid.uuid4()),
         created_at=datetime.now(UTC),
         model_id=model_id,

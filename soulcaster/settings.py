@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -27,10 +29,19 @@ class Settings(BaseSettings):
     gemini_base_url: str | None = Field(None, description="Other address of the Gemini API (proxy, stand-in).")
     gemini_embedding_model: str = Field("gemini-embedding-001", description="Gemini embedding model.")
     gemini_requests_per_minute: int = Field(90, ge=1, le=10_000, description="Ceiling for calls to Gemini.")
+    source_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for an answer of a source.")
     lock_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for the store's lock.")
     max_body_chars: int = Field(20_000, ge=500, le=1_000_000, description="Longer bodies are cut, and noted.")
     min_cluster_size: int = Field(2, ge=2, le=1000, description="Fewest distinct texts that make a cluster.")
     min_similarity: float = Field(0.5, ge=0, le=1, description="Cosine below which texts never share a cluster.")
+    auto_publish_max_churn: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="A refit that takes a larger share of clustered items elsewhere waits for a person.",
+    )
+    refit_after_share: float = Field(0.01, gt=0, le=1, description="Share of new items that makes a refit due.")
+    refit_after_hours: float = Field(24.0, gt=0, le=8760, description="Age at which a refit with new items is due.")
     host: str = Field("127.0.0.1", description="Address that app, receiver and Prefect server listen on.")
     app_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit app.")
     receiver_port: int = Field(8787, ge=1, le=65535, description="Port of the webhook receiver.")
@@ -55,6 +66,20 @@ class Settings(BaseSettings):
     def inbox_path(self) -> Path:
         """Folder of received, not yet drained webhook bodies."""
         return self.home / "inbox"
+
+
+def read_secret(name: str) -> SecretStr:
+    """Value of a variable that a source names for its secret, from the environment or `.env`.
+
+    Raises:
+        PermanentError: it is not set or empty; names the variable.
+    """
+    value = os.environ.get(name) or dotenv_values(".env").get(name)
+    if not value:
+        raise PermanentError(
+            f"Reading the secret of a source failed: variable {name} is not set; set it where pulls run."
+        )
+    return SecretStr(value)
 
 
 def load_settings() -> Settings:

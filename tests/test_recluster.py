@@ -229,6 +229,7 @@ def _replace_vectors(settings, angles):
 )
 def test_what_became_of_a_cluster_is_written_down(settings, before, after, expected):
     """Each of the five fates of a cluster, by its name."""
+    settings = settings.model_copy(update={"auto_publish_max_churn": 1.0})
     made.add_items(settings, [made.row(name, name) for name in before])
     _replace_vectors(settings, before)
     recluster(settings, made.PROJECT)
@@ -252,6 +253,7 @@ def test_what_became_of_a_cluster_is_written_down(settings, before, after, expec
 
 def test_an_id_in_use_is_never_given_twice(settings):
     """A cluster that emerges with the founding members of another living cluster gets an id of its own."""
+    settings = settings.model_copy(update={"auto_publish_max_churn": 1.0})
     made.add_items(settings, [made.row(name, name) for name in "abcdef"])
     _replace_vectors(settings, {"a": 0, "b": 1, "c": 90, "d": 120, "e": 180, "f": 230})
     recluster(settings, made.PROJECT)

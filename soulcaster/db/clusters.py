@@ -1,19 +1,17 @@
-"""Runs, lasting clusters, themes and their names: what grouping reads and writes. A run appears whole or not at all.
+"""What grouping starts from, and the names of lasting clusters and themes; `runs` writes what grouping found.
 
 First argument is a connection; frames come in and go out in bulk, ids as text.
 """
 
 from __future__ import annotations
 
-import json
-import uuid
-from datetime import datetime
 from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
-from soulcaster.errors import TransientError
+from soulcaster.db.edits import list_constraints
+from soulcaster.db.runs import find_published_run
 
 _ITEMS = """
     SELECT item_id::VARCHAR AS item_id, source, external_id, content_hash, source_group, duplicate_of, exception_type,
@@ -23,7 +21,12 @@ _ITEMS = """
 """
 _PREVIOUS = """
     SELECT m.item_id::VARCHAR AS item_id, m.cluster_id::VARCHAR AS cluster_id, m.theme_id::VARCHAR AS theme_id
-    FROM memberships m WHERE m.run_id = $run AND m.project_id = $project
+    FROM run_memberships m WHERE m.run_id = $run AND m.project_id = $project
+"""
+_WORK = """
+    SELECT c.cluster_id::VARCHAR, c.status FROM clusters c SEMI JOIN run_clusters r
+        ON r.cluster_id = c.cluster_id AND r.run_id = $run
+    WHERE c.project_id = $project AND c.status IN ('fixing', 'pr_open')
 """
 _SUMMARY_CLUSTERS = """
     SELECT r.cluster_id::VARCHAR AS cluster_id, r.theme_id::VARCHAR AS theme_id, r.label, r.n_items, r.membership_hash,
@@ -52,33 +55,13 @@ class RunInput(NamedTuple):
     duplicate_of, exception_type, frames."""
     published_run_id: str | None
     previous: pl.DataFrame
-    """The published run's item_id, cluster_id, theme_id; the last two null for noise."""
+    """Item_id, cluster_id, theme_id on show, with what was assigned since; the last two null for noise."""
     previous_cluster_ids: list[str]
     previous_theme_ids: list[str]
-
-
-class RunRows(NamedTuple):
-    """Everything one re-clustering writes. Ids are text; frames have the tables' columns without project and run."""
-
-    run_id: str
-    created_at: datetime
-    model_id: str
-    parameters: str
-    n_items: int
-    n_noise: int
-    seconds: float
-    memberships: pl.DataFrame
-    run_clusters: pl.DataFrame
-    themes: pl.DataFrame
-    transitions: pl.DataFrame
-
-
-def find_published_run(con: duckdb.DuckDBPyConnection, project_id: str) -> str | None:
-    """Id of the run the project shows, None before the first."""
-    row = con.execute(
-        "SELECT run_id::VARCHAR FROM published_runs WHERE project_id = $project", {"project": project_id}
-    ).fetchone()
-    return None if row is None else str(row[0])
+    constraints: pl.DataFrame
+    """What people's edits that hold demand, oldest first; see `edits.list_constraints`."""
+    work: dict[str, str]
+    """Status of the clusters on show that somebody is fixing, by id."""
 
 
 def load_run_input(con: duckdb.DuckDBPyConnection, project_id: str) -> RunInput:
@@ -91,52 +74,9 @@ def load_run_input(con: duckdb.DuckDBPyConnection, project_id: str) -> RunInput:
         previous=con.sql(_PREVIOUS, params=params).pl(),
         previous_cluster_ids=_ids(con, "SELECT cluster_id::VARCHAR FROM run_clusters", params),
         previous_theme_ids=_ids(con, "SELECT theme_id::VARCHAR FROM themes", params),
+        constraints=list_constraints(con, project_id),
+        work=dict(con.execute(_WORK, params).fetchall()),
     )
-
-
-def write_run(
-    con: duckdb.DuckDBPyConnection,
-    project_id: str,
-    rows: RunRows,
-    *,
-    expected_run_id: str | None,
-    published_by: str,
-) -> None:
-    """Store the run, its lasting clusters, themes and transitions, and publish it; call it inside one transaction.
-
-    Raises:
-        TransientError: another run than `expected_run_id` is published by now: ids were matched to the wrong one.
-    """
-    published = find_published_run(con, project_id)
-    if published != expected_run_id:
-        raise TransientError(
-            f"Publishing a new grouping of project {project_id!r} found run {published!r} published, expected "
-            f"{expected_run_id!r}: another re-clustering was faster; run `soulcaster recluster` again."
-        )
-    keys = {"project": project_id, "run": rows.run_id, "at": rows.created_at}
-    con.execute(
-        "INSERT INTO runs (run_id, project_id, created_at, model_id, parameters, n_items, n_clusters, n_themes, "
-        "n_noise, seconds) VALUES ($run, $project, $at, $model, $parameters, $n_items, $n_clusters, $n_themes, "
-        "$n_noise, $seconds)",
-        {
-            **keys,
-            "model": rows.model_id,
-            "parameters": rows.parameters,
-            "n_items": rows.n_items,
-            "n_clusters": rows.run_clusters.height,
-            "n_themes": rows.themes.height,
-            "n_noise": rows.n_noise,
-            "seconds": rows.seconds,
-        },
-    )
-    _write_groups(con, rows, keys)
-    con.execute(
-        "INSERT INTO publications (project_id, run_id, published_at, published_by) SELECT $project, $run, "
-        "greatest($at, (SELECT max(published_at) + INTERVAL 1 MICROSECOND FROM publications "
-        "WHERE project_id = $project)), $by",
-        {**keys, "by": published_by},
-    )
-    _write_activity(con, rows, keys, published_by)
 
 
 def load_summary_input(
@@ -181,56 +121,3 @@ def update_summaries(
 def _ids(con: duckdb.DuckDBPyConnection, select: str, params: dict[str, str | None]) -> list[str]:
     found = con.execute(f"{select} WHERE run_id = $run AND project_id = $project ORDER BY 1", params).fetchall()
     return [row[0] for row in found]
-
-
-def _write_groups(con: duckdb.DuckDBPyConnection, rows: RunRows, keys: dict[str, object]) -> None:
-    run = {"project": keys["project"], "run": keys["run"]}
-    con.register("new_memberships", rows.memberships)
-    con.execute(
-        "INSERT INTO memberships (run_id, project_id, item_id, label, cluster_id, theme_id, membership_strength, "
-        "is_exemplar, similarity, reason) SELECT $run::UUID, $project, item_id::UUID, label, cluster_id::UUID, "
-        "theme_id::UUID, membership_strength, is_exemplar, similarity, reason FROM new_memberships",
-        run,
-    )
-    con.register("new_run_clusters", rows.run_clusters)
-    con.execute(
-        "INSERT INTO run_clusters (run_id, project_id, cluster_id, theme_id, label, n_items, membership_hash) "
-        "SELECT $run::UUID, $project, cluster_id::UUID, theme_id::UUID, label, n_items, membership_hash "
-        "FROM new_run_clusters",
-        run,
-    )
-    con.execute(
-        "MERGE INTO clusters USING new_run_clusters AS n "
-        "ON clusters.cluster_id = n.cluster_id::UUID AND clusters.project_id = $project "
-        "WHEN NOT MATCHED THEN INSERT (cluster_id, project_id, status, terms, created_at, changed_at) "
-        "VALUES (n.cluster_id::UUID, $project, 'new', [], $at, $at)",
-        {"project": keys["project"], "at": keys["at"]},
-    )
-    con.register("new_themes", rows.themes)
-    con.execute(
-        "INSERT INTO themes (run_id, project_id, theme_id, label, title, n_clusters, n_items) "
-        "SELECT $run::UUID, $project, theme_id::UUID, label, title, n_clusters, n_items FROM new_themes",
-        run,
-    )
-    con.register("new_transitions", rows.transitions)
-    con.execute(
-        "INSERT INTO transitions (run_id, project_id, kind, cluster_id, other_cluster_id, overlap) "
-        "SELECT $run::UUID, $project, kind, cluster_id::UUID, other_cluster_id::UUID, overlap FROM new_transitions",
-        run,
-    )
-    for name in ("new_memberships", "new_run_clusters", "new_themes", "new_transitions"):
-        con.unregister(name)
-
-
-def _write_activity(con: duckdb.DuckDBPyConnection, rows: RunRows, keys: dict[str, object], actor: str) -> None:
-    kinds = dict(rows.transitions["kind"].value_counts().sort("kind").iter_rows())
-    con.execute(
-        "INSERT INTO activity (activity_id, project_id, happened_at, actor, action, subject, reason, detail) "
-        "VALUES ($id, $project, $at, $actor, 'run published', $run, 'full re-clustering', $detail)",
-        {
-            **keys,
-            "id": str(uuid.uuid4()),
-            "actor": actor,
-            "detail": json.dumps({"n_items": rows.n_items, "n_noise": rows.n_noise, "transitions": kinds}),
-        },
-    )

@@ -8,15 +8,16 @@ import polars as pl
 import pytest
 
 from soulcaster.db import clusters as store
-from soulcaster.db import read, write
+from soulcaster.db import read, runs, write
 from soulcaster.errors import TransientError
+from soulcaster.models import ChurnReport
 
 AT = datetime(2024, 5, 1, tzinfo=UTC)
 ITEM, CLUSTER, THEME, RUN, LATER = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in range(5))
 
 
 def _rows(run_id=RUN, **changes):
-    rows = store.RunRows(
+    rows = runs.RunRows(
         run_id=run_id,
         created_at=AT,
         model_id="m",
@@ -47,7 +48,7 @@ def _rows(run_id=RUN, **changes):
 def _write(settings, rows, expected=None):
     write(
         settings.duckdb_path,
-        lambda con: store.write_run(con, "p", rows, expected_run_id=expected, published_by="test"),
+        lambda con: runs.write_run(con, "p", rows, ChurnReport(), expected_run_id=expected, actor="test"),
     )
 
 
@@ -60,7 +61,7 @@ def test_the_run_written_last_is_the_published_one_even_within_a_microsecond(set
     _write(settings, _rows())
     _write(settings, _rows(LATER), expected=RUN)
 
-    assert LATER == read(settings.duckdb_path, lambda con: store.find_published_run(con, "p"))
+    assert LATER == read(settings.duckdb_path, lambda con: runs.find_published_run(con, "p"))
     assert 1 == _count(settings, "clusters")
     assert 2 == _count(settings, "runs")
 
