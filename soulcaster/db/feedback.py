@@ -56,12 +56,12 @@ def upsert_items(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.Data
         FROM staged LEFT JOIN items ON items.item_id = staged.item_id ORDER BY staged.position
         """
     ).pl()
-    winners, counts = _choose(versions)
-    if len(winners):
-        con.register("winners", pl.DataFrame({"position": winners}))
-        _merge_items(con, project_id, now)
-        _merge_payloads(con, project_id, frame, winners, now)
-        con.unregister("winners")
+    new, changed, counts = _choose(versions)
+    if len(new) + len(changed):
+        _register_written(con, frame, new, changed)
+        _write_items(con, project_id, now)
+        _write_payloads(con, project_id, now)
+        con.unregister("written")
     con.unregister("incoming")
     con.execute("DROP TABLE staged")
     return counts
@@ -102,8 +102,8 @@ def _row_hash(frame: pl.DataFrame) -> str:
     return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
 
 
-def _choose(versions: pl.DataFrame) -> tuple[pl.Series, Counts]:
-    """Positions of the rows to write, one an item, and the counts of the whole frame."""
+def _choose(versions: pl.DataFrame) -> tuple[pl.Series, pl.Series, Counts]:
+    """Positions of the rows to insert and of those to update, one an item, and the counts of the whole frame."""
     is_doubled = versions["item_id"].is_duplicated()
     single = versions.filter(~is_doubled)
     is_new = pl.col("stored_hash").is_null()
@@ -112,15 +112,23 @@ def _choose(versions: pl.DataFrame) -> tuple[pl.Series, Counts]:
     ).fill_null(value=True)
     new = single.filter(is_new)["position"]
     changed = single.filter(~is_new & is_changed)["position"]
-    doubled = versions.filter(is_doubled)
-    winners, n_new, n_changed = _replay(doubled.iter_rows(named=True))
-    n_written = len(new) + n_new + len(changed) + n_changed
-    positions = pl.concat([new, changed, pl.Series("position", winners, dtype=new.dtype)])
-    return positions, Counts(len(new) + n_new, len(changed) + n_changed, versions.height - n_written)
+    replayed = _replay(versions.filter(is_doubled).iter_rows(named=True))
+    new = pl.concat([new, pl.Series("position", replayed.new, dtype=new.dtype)])
+    changed = pl.concat([changed, pl.Series("position", replayed.changed, dtype=new.dtype)])
+    n_changed = len(changed) + replayed.n_superseded
+    return new, changed, Counts(len(new), n_changed, versions.height - len(new) - n_changed)
 
 
-def _replay(rows: Iterable[dict[str, Any]]) -> tuple[list[int], int, int]:
-    """For items that come more than once: the last accepted row of each, how many rows were new and changed.
+class _Replayed(NamedTuple):
+    """Positions of the last accepted rows of new and of known items; accepted rows that a later one replaced."""
+
+    new: list[int]
+    changed: list[int]
+    n_superseded: int
+
+
+def _replay(rows: Iterable[dict[str, Any]]) -> _Replayed:
+    """What items that come more than once end as.
 
     Rows that end where the store already is have changed nothing, so that a file can be imported again and again.
     """
@@ -138,43 +146,60 @@ def _replay(rows: Iterable[dict[str, Any]]) -> tuple[list[int], int, int]:
             winners[item_id] = row["position"]
             accepted[item_id] += 1
     written = [item_id for item_id in winners if state[item_id][0] != stored[item_id]]
-    n_new = sum(stored[item_id] is None for item_id in written)
-    return [winners[item_id] for item_id in written], n_new, sum(accepted[item_id] for item_id in written) - n_new
+    return _Replayed(
+        new=[winners[item_id] for item_id in written if stored[item_id] is None],
+        changed=[winners[item_id] for item_id in written if stored[item_id] is not None],
+        n_superseded=sum(accepted[item_id] - 1 for item_id in written),
+    )
 
 
-def _merge_items(con: duckdb.DuckDBPyConnection, project_id: str, now: datetime) -> None:
+def _register_written(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, new: pl.Series, changed: pl.Series) -> None:
+    """View `written`: position of each row to write, whether its item is new, its packed payload."""
+    positions = pl.concat([new, changed])
+    payloads = frame["payload"].gather(positions)
+    packed: list[bytes | None] = [None] * len(payloads)
+    given = payloads.is_not_null().arg_true()
+    for index, payload in zip(given, _compressed(payloads.gather(given)), strict=True):
+        packed[index] = payload
+    is_new = pl.Series([True]).new_from_index(0, len(new)).append(pl.Series([False]).new_from_index(0, len(changed)))
+    con.register(
+        "written",
+        pl.DataFrame({"position": positions, "is_new": is_new, "payload": pl.Series(packed, dtype=pl.Binary)}),
+    )
+
+
+def _write_items(con: duckdb.DuckDBPyConnection, project_id: str, now: datetime) -> None:
+    """Known items by MERGE; the others, known to be absent in this same transaction, by the cheaper INSERT."""
     names = [*_STORED, "row_hash"]
     columns = ", ".join(f'"{name}"' for name in names)
-    updates = ", ".join(f'"{name}" = chosen."{name}"' for name in names)
-    values = ", ".join(f'chosen."{name}"' for name in names)
     given = ", ".join(f'incoming."{name}"' for name in _STORED)
+    updates = ", ".join(f'"{name}" = chosen."{name}"' for name in names)
+    rows = "FROM incoming JOIN staged USING (position) JOIN written USING (position)"
     con.execute(
         f"""
-        MERGE INTO items USING (
-            SELECT {given}, staged.row_hash, staged.item_id
-            FROM incoming JOIN staged USING (position) SEMI JOIN winners USING (position)
-        ) AS chosen
+        MERGE INTO items
+        USING (SELECT staged.item_id, {given}, staged.row_hash {rows} WHERE NOT written.is_new) AS chosen
         ON items.item_id = chosen.item_id
         WHEN MATCHED THEN UPDATE SET {updates}, changed_at = $now
-        WHEN NOT MATCHED THEN INSERT (item_id, project_id, {columns}, first_seen_at, changed_at)
-            VALUES (chosen.item_id, $project_id, {values}, $now, $now)
-        """,  # noqa: S608  names of our own columns, no data
+        """,
+        {"now": now},
+    )
+    con.execute(
+        f"""
+        INSERT INTO items (item_id, project_id, {columns}, first_seen_at, changed_at)
+        SELECT staged.item_id, $project_id, {given}, staged.row_hash, $now, $now {rows} WHERE written.is_new
+        """,
         {"project_id": project_id, "now": now},
     )
 
 
-def _merge_payloads(
-    con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, winners: pl.Series, now: datetime
-) -> None:
+def _write_payloads(con: duckdb.DuckDBPyConnection, project_id: str, now: datetime) -> None:
     """Raw payloads of the written rows, each its own zstd frame so that one can be read without the others."""
-    given = pl.DataFrame({"position": winners, "payload": frame["payload"].gather(winners)}).drop_nulls()
-    if not given.height:
-        return
-    con.register("given", given.with_columns(payload=pl.Series(_compressed(given["payload"]), dtype=pl.Binary)))
     con.execute(
         """
         MERGE INTO payloads USING (
-            SELECT staged.item_id, given.payload FROM given JOIN staged ON staged.position = given.position
+            SELECT staged.item_id, written.payload FROM written JOIN staged USING (position)
+            WHERE NOT written.is_new AND written.payload IS NOT NULL
         ) AS chosen
         ON payloads.item_id = chosen.item_id
         WHEN MATCHED THEN UPDATE SET payload = chosen.payload, stored_at = $now
@@ -183,10 +208,19 @@ def _merge_payloads(
         """,
         {"project_id": project_id, "now": now},
     )
-    con.unregister("given")
+    con.execute(
+        """
+        INSERT INTO payloads (item_id, project_id, payload, stored_at)
+        SELECT staged.item_id, $project_id, written.payload, $now FROM written JOIN staged USING (position)
+        WHERE written.is_new AND written.payload IS NOT NULL
+        """,
+        {"project_id": project_id, "now": now},
+    )
 
 
 def _compressed(texts: pl.Series) -> list[bytes]:
+    if texts.is_empty():
+        return []
     compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
     packed = compressor.multi_compress_to_buffer(
         [text.encode() for text in texts.to_list()], threads=_COMPRESSING_THREADS

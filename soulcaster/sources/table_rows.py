@@ -9,8 +9,8 @@ import polars as pl
 MAX_ROW_BYTES = 128 * 1024 * 1024
 """The largest row that is parsed; longer ones are quarantined, so memory is bounded."""
 
-CHUNK_ROWS = 30_000
-CHUNK_CHARS = 32 * 1024 * 1024
+CHUNK_ROWS = 50_000
+CHUNK_CHARS = 48 * 1024 * 1024
 """A chunk ends at whichever comes first: it is cleaned and committed as a whole."""
 
 EXCERPT_CHARS = 2_000
