@@ -58,10 +58,14 @@ def _outcomes(path: Path) -> Iterator[tuple[str, Outcome]]:
     except (ValueError, RecursionError) as error:
         excerpt = delivery.body[:_EXCERPT_CHARS].decode("utf-8", "replace")
         detail = f"Reading {location} failed: expected JSON, {error}."
-        yield location, Quarantined(reason="not-json", detail=detail, location=location, payload=excerpt)
+        yield (
+            location,
+            Quarantined(reason="not-json", detail=detail, location=location, source=delivery.source, payload=excerpt),
+        )
         return
     for outcome in _parse(delivery, payload):
-        yield location, outcome
+        is_nameless = isinstance(outcome, Quarantined) and outcome.source is None
+        yield location, outcome.model_copy(update={"source": delivery.source}) if is_nameless else outcome
 
 
 def _parse(delivery: Delivery, payload: Any) -> Iterator[Outcome]:  # noqa: ANN401  JSON as it came
