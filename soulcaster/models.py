@@ -159,3 +159,15 @@ class ChurnReport(BaseModel):
         default_factory=list, description="Edits that cannot both hold, with who and when; the newest wins."
     )
     waits_because: str = Field("", description="Why a person has to publish it; empty when it published itself.")
+
+
+class EditReport(BaseModel):
+    """What one edit of a person did."""
+
+    edit_id: str
+    kind: str
+    run_id: str = Field(description="The run it made, which is on show now.")
+    clusters: list[str] = Field(description="Clusters that lost or won items.")
+    n_moved: int
+    contradictions: list[str] = Field(description="Earlier edits that give way to this one, with who and when.")
+    seconds: float

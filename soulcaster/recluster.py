@@ -22,7 +22,8 @@ from soulcaster import vector_index
 from soulcaster.clustering import grouping as groups
 from soulcaster.clustering import matching, themes
 from soulcaster.clustering.churn import measure_churn, why_wait
-from soulcaster.clustering.constraints import Constraint, enforce, resolve
+from soulcaster.clustering.constraints import enforce, from_frame, resolve
+from soulcaster.clustering.identity import make_id
 from soulcaster.clustering.keys import KEYS, exact_keys
 from soulcaster.clustering.regroup import relabel
 from soulcaster.db import clusters as store
@@ -31,7 +32,6 @@ from soulcaster.embedders import make_embedder
 from soulcaster.models import ChurnReport, ReclusterReport
 from soulcaster.settings import Settings
 
-_NAMESPACE = uuid.UUID("3c1f4f0e-8a3b-5a55-9d0a-c1a57e25ca11")
 _REASONS = ("near-text", "same-text", *KEYS, "edited")
 """Names of `Grouping.reasons`, which begin at -1; the last is a person's edit."""
 
@@ -139,14 +139,7 @@ def _obey(
     """
     rows = given.items.with_row_index("row").filter(pl.col("content_hash").is_not_null()).select("item_id", "row")
     demands = given.constraints.join(rows, on="item_id", how="inner", maintain_order="left")
-    constraints = [
-        Constraint(
-            edit,
-            relation,
-            *(part.filter(pl.col("side") == side)["row"].sort().cast(pl.Int64).to_numpy() for side in (0, 1)),
-        )
-        for (edit, relation), part in demands.group_by("edit", "relation", maintain_order=True)
-    ]
+    constraints = from_frame(demands)
     if not constraints:
         return found, []
     held, contradictions = resolve(constraints)
@@ -248,11 +241,8 @@ def _lasting_ids(
         if predecessor[label] >= 0:
             ids.append(previous_ids[predecessor[label]])
             continue
-        name = f"{project_id}|{kind}|{','.join(sorted(members[label]))}"
-        while (made := str(uuid.uuid5(_NAMESPACE, name))) in taken:
-            name += "|again"
-        taken.add(made)
-        ids.append(made)
+        ids.append(make_id(project_id, kind, members[label], taken))
+        taken.add(ids[-1])
     return ids, changes
 
 

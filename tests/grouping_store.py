@@ -90,9 +90,25 @@ def add_topics(settings: Settings, n_topics: int, per_topic: int, *, first: int 
     return [str(made["item_id"]) for made in rows]
 
 
-def query(settings: Settings, sql: str) -> list[tuple]:
+def add_stars(settings: Settings, n_topics: int, per_topic: int, *, first: int = 0) -> None:
+    """Items `topic-number` about `n_topics` problems, each problem one cluster however many come: all lie around their
+    topic's first item, each a little farther out than the one before, in a direction of its own.
+    """
+    rows, vectors = [], []
+    for topic in range(n_topics):
+        for number in range(first, first + per_topic):
+            rows.append(row(f"{topic}-{number}", f"problem {topic} told by {number}"))
+            vector = np.zeros(384)
+            vector[topic] = 1.0
+            vector[40 + topic * 20 + number] = 0.2 + 0.01 * number if number else 0.0
+            vectors.append(vector)
+    add_items(settings, rows)
+    add_vectors(settings, [str(made["content_hash"]) for made in rows], np.array(vectors))
+
+
+def query(settings: Settings, sql: str, *params: object) -> list[tuple]:
     """Rows of a query on the store."""
-    return read(settings.duckdb_path, lambda con: con.execute(sql).fetchall())
+    return read(settings.duckdb_path, lambda con: con.execute(sql, params).fetchall())
 
 
 def clusters_of_items(settings: Settings) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from soulcaster.clustering.exact import number_by_first_row
 
@@ -37,6 +38,16 @@ class Contradiction(NamedTuple):
 
     older: int
     newer: int
+
+
+def from_frame(demands: pl.DataFrame) -> list[Constraint]:
+    """Constraints out of rows with edit, relation, side and row; in the order in which edit and relation come."""
+    return [
+        Constraint(edit, relation, *(part.filter(pl.col("side") == side)["row"].sort().to_numpy() for side in (0, 1)))
+        for (edit, relation), part in demands.with_columns(pl.col("row").cast(pl.Int64)).group_by(
+            "edit", "relation", maintain_order=True
+        )
+    ]
 
 
 def resolve(constraints: Sequence[Constraint]) -> tuple[list[Constraint], list[Contradiction]]:

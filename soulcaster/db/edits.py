@@ -104,20 +104,22 @@ def list_edits(con: duckdb.DuckDBPyConnection, project_id: str) -> list[Edit]:
     return [Edit(*row[:-1], payload=json.loads(row[-1])) for row in found]
 
 
-def list_standing_edits(edits: list[Edit]) -> list[Edit]:
-    """Edits that hold: merges, splits, moves and exclusions that no standing undo took back; undone undos count not."""
+def list_undone(edits: list[Edit]) -> set[str]:
+    """Ids of the edits that an undo took back which was not itself taken back."""
     undone: set[str] = set()
     for edit in reversed(edits):
-        if edit.kind == "undo" and edit.edit_id not in undone and edit.undoes is not None:
+        if edit.undoes is not None and edit.edit_id not in undone:
             undone.add(edit.undoes)
-    return [edit for edit in edits if edit.kind != "undo" and edit.edit_id not in undone]
+    return undone
 
 
 def list_constraints(con: duckdb.DuckDBPyConnection, project_id: str) -> pl.DataFrame:
     """What the edits that hold demand: edit_id, edit (position, oldest first), said_by ('merge by x at t'), relation,
     side, item_id.
     """
-    standing = list_standing_edits(list_edits(con, project_id))
+    made = list_edits(con, project_id)
+    undone = list_undone(made)
+    standing = [edit for edit in made if edit.kind != "undo" and edit.edit_id not in undone]
     edits = pl.DataFrame(
         {
             "edit_id": [edit.edit_id for edit in standing],
