@@ -130,15 +130,15 @@ def _separate(
     inside = set(rows.tolist())
     marks: dict[int, _Marks] = {}
     for number, each in enumerate(aparts):
-        for side, members in enumerate((each.left, each.right)):
-            for row in members.tolist():
+        for side, named in enumerate((each.left, each.right)):
+            for row in named.tolist():
                 if row in inside:
                     marks.setdefault(row, set()).add((number, side))
     bound = [np.concatenate([each.left, each.right]) for each in joins]
     nodes = _nodes(inside, marks, [*groups, *bound])
     parts: list[tuple[_Marks, list[int]]] = []
     for node in nodes:
-        demands = set().union(*(marks.get(row, set()) for row in node))
+        demands: _Marks = set().union(*(marks.get(row, set()) for row in node))
         for others, members in parts:
             if _clash(demands, others) is None:
                 others.update(demands)
