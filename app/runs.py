@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 from pydantic import BaseModel
 
-from soulcaster.errors import PermanentError, TransientError
+from soulcaster import prefect_api
+from soulcaster.errors import PermanentError
 from soulcaster.settings import load_settings
 
 _WAIT_SECONDS = 5.0
@@ -104,9 +106,8 @@ def start(deployment: str, parameters: dict[str, Any]) -> str:
     Raises:
         TransientError, PermanentError: Prefect is away, has no such deployment, or refuses the parameters.
     """
-    found = _ask("GET", f"/deployments/name/{deployment}/{deployment}")
-    body = {"parameters": parameters, "idempotency_key": str(uuid.uuid4())}
-    return str(_ask("POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
+    with _connect() as client:
+        return prefect_api.start_run(client, f"{deployment}/{deployment}", parameters)
 
 
 def _filter_runs(wanted: dict[str, Any], limit: int) -> list[dict[str, Any]]:
@@ -117,23 +118,17 @@ def _filter_runs(wanted: dict[str, Any], limit: int) -> list[dict[str, Any]]:
 
 def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401  JSON
     """The decoded answer. One short try only: a page that waits for a busy server helps nobody."""
-    url = api_url()
-    try:
-        answer = httpx.request(method, url + path, json=body, timeout=_WAIT_SECONDS)
-    except httpx.HTTPError as error:
-        raise TransientError(
-            f"Prefect does not answer at {url!r}, so no work can be started or watched here; start everything with "
-            "`soulcaster up`, or set PREFECT_API_URL to the server you use."
-        ) from error
-    if answer.is_success:
-        return answer.json()
-    if answer.status_code == httpx.codes.NOT_FOUND:
+    with _connect() as client:
+        answer = prefect_api.ask(client, method, path, body, busy_delays_seconds=())
+    if answer is None:
         raise PermanentError(f"Prefect has no {path!r}; `soulcaster up` registers the deployments, or use its own UI.")
-    kind = TransientError if answer.is_server_error else PermanentError
-    raise kind(
-        f"Asking Prefect for {method} {path} was answered with {answer.status_code}, expected 200: "
-        f"{answer.text[:200]!r}; see the Prefect server's log."
-    )
+    return answer
+
+
+def _connect() -> AbstractContextManager[httpx.Client]:
+    name, separator, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    auth = (name, password) if separator else None
+    return prefect_api.connect(api_url(), auth=auth, timeout_seconds=_WAIT_SECONDS)
 
 
 def _flow_run(each: dict[str, Any], names: dict[str, str]) -> FlowRun:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -60,18 +60,28 @@ def connect(
     except httpx.HTTPStatusError as error:
         raise _refused(error.response) from error
     except httpx.HTTPError as error:
-        raise TransientError(f"Asking Prefect at {api_url!r} failed: {error!r}; is the server running?") from error
+        raise TransientError(
+            f"Prefect does not answer at {api_url!r}, so no work can be started or watched ({type(error).__name__}); "
+            "start everything with `soulcaster up`, or set PREFECT_API_URL to the server you use."
+        ) from error
 
 
-def ask(client: httpx.Client, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401  JSON
-    """The decoded answer, None when there is no such thing (404). A busy server is asked again for half a minute.
+def ask(
+    client: httpx.Client,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    busy_delays_seconds: Sequence[float] = _BUSY_DELAYS_SECONDS,
+) -> Any:  # noqa: ANN401  JSON
+    """The decoded answer, None when there is no such thing (404). A busy server is asked again after each delay.
 
     Raises:
         TransientError: the server stayed busy (its SQLite database is locked while many write) or failed.
         PermanentError: the server refused the request.
     """
     answer = client.request(method, path, json=body)
-    for delay in _BUSY_DELAYS_SECONDS:
+    for delay in busy_delays_seconds:
         if answer.status_code not in _BUSY:
             break
         time.sleep(delay)
@@ -99,7 +109,7 @@ def start_run(client: httpx.Client, deployment: str, parameters: dict[str, Any])
     """
     found = ask(client, "GET", f"/deployments/name/{deployment}")
     if found is None:
-        raise PermanentError(f"Starting the deployment {deployment!r} found none; run `prefect deploy --all`.")
+        raise PermanentError(f"Prefect has no deployment {deployment!r}; `soulcaster up` registers ours.")
     body = {"parameters": parameters, "idempotency_key": str(uuid.uuid4())}
     return str(ask(client, "POST", f"/deployments/{found['id']}/create_flow_run", body)["id"])
 

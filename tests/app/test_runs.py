@@ -52,7 +52,7 @@ def test_refused_and_unknown_work_is_a_sentence():
     """Wrong parameters and a wrong name come out as our errors."""
     with pytest.raises(PermanentError, match=r"409|422"):
         runs.start("refresh", {"params": {"sample": "perhaps"}})
-    with pytest.raises(PermanentError, match="no '/deployments"):
+    with pytest.raises(PermanentError, match="no deployment 'nonsense"):
         runs.start("nonsense", {})
 
 
