@@ -171,3 +171,15 @@ class EditReport(BaseModel):
     n_moved: int
     contradictions: list[str] = Field(description="Earlier edits that give way to this one, with who and when.")
     seconds: float
+
+
+class AssignReport(BaseModel):
+    """Where new items went between two re-clusterings."""
+
+    run_id: str | None = Field(description="The run on show; null before the first.")
+    n_new: int = Field(description="Items with text that the run did not know.")
+    n_exact: int = Field(description="Of them: joined by an exact key.")
+    n_nearest: int = Field(description="Of them: near enough to a cluster.")
+    n_noise: int = Field(description="Of them: wait as noise.")
+    n_without_vector: int = Field(description="Of them: wait for the embedding step.")
+    seconds: float

@@ -101,7 +101,7 @@ class Edit(NamedTuple):
 def list_edits(con: duckdb.DuckDBPyConnection, project_id: str) -> list[Edit]:
     """All edits of the project, oldest first."""
     found = con.execute(_EDITS, {"project": project_id}).fetchall()
-    return [Edit(*row[:-1], json.loads(row[-1])) for row in found]
+    return [Edit._make([*row[:-1], json.loads(row[-1])]) for row in found]
 
 
 def list_undone(edits: list[Edit]) -> set[str]:

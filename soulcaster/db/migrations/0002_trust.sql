@@ -38,11 +38,11 @@ CREATE TABLE assignments (              -- append-only: where items went that ca
     label INTEGER NOT NULL,             -- -1: waits as noise
     cluster_id UUID,
     theme_id UUID,
-    similarity DOUBLE,                  -- cosine to the mean of the cluster's texts; null for noise and for exact joins
+    similarity DOUBLE,                  -- cosine to the nearest member; null for noise and for exact joins
     reason VARCHAR,                     -- as in memberships, or nearest-cluster; null for noise
     nearest_cluster_id UUID,
     nearest_similarity DOUBLE,
-    threshold DOUBLE                    -- similarity the nearest cluster asked for
+    threshold DOUBLE                    -- similarity that the cluster asks of a new text
 );
 
 -- Who is in which cluster of any run, with what was assigned to it since.
