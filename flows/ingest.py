@@ -1,15 +1,17 @@
-"""Take feedback in: the file that is named, and always what the webhook receiver has put into the inbox."""
+"""Take feedback in: pull every configured source, drain the webhook inbox, import the file that is named."""
 
 from __future__ import annotations
 
 from prefect import flow
 from pydantic import BaseModel, Field
 
+from soulcaster.configured import PullReport
 from soulcaster.models import ImportReport, Source
 from soulcaster.sources.tabular import ColumnMap
 from tasks.artifacts import next_step
 from tasks.ingest import drain_inbox, import_file
 from tasks.naming import resolve_project, run_name
+from tasks.pull import list_sources, pull, tell_sources
 
 
 class IngestParams(BaseModel):
@@ -30,14 +32,19 @@ class IngestParams(BaseModel):
 
 @flow(name="ingest", flow_run_name=run_name)
 def ingest(params: IngestParams = IngestParams()) -> ImportReport:
-    """Counts over file and inbox."""
+    """Counts over inbox, sources and file. A source that fails is a failed task of its own and stops nobody."""
     project = resolve_project(params.project)
     report = drain_inbox(project)
+    pulls = [pull(project, kind, name, return_state=True) for kind, name in list_sources(project)]
+    pulled = [state.result(raise_on_failure=False) for state in pulls]
+    report = sum((each.counts for each in pulled if isinstance(each, PullReport)), report)
+    needs_a_person = tell_sources(project) if pulls else ""
     if params.path:
         report += import_file(project, params.path, params.source, params.columns)
     next_step(
         "ingest",
         f"**{report.new:,} new** and {report.changed:,} changed items in project `{project}`; they are embedded by the "
-        f"next `embed` run. {sum(report.quarantined.values()):,} rows went to quarantine: see the app, *Quarantine*.",
+        f"next `embed` run. {sum(report.quarantined.values()):,} rows went to quarantine: see the app, *Quarantine*."
+        + needs_a_person,
     )
     return report

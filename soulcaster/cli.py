@@ -7,23 +7,16 @@ Steps are imported inside their command, so that `--help` answers at once. Exit 
 from __future__ import annotations
 
 import json
-import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from soulcaster import __version__
-from soulcaster.errors import PermanentError, SoulcasterError
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from soulcaster.models import ImportReport
-    from soulcaster.settings import Settings
+from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
+from soulcaster.cli_sources import source_app
+from soulcaster.errors import SoulcasterError
 
 app = typer.Typer(
     name="soulcaster",
@@ -34,8 +27,8 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Project = Annotated[str | None, typer.Option("--project", help="Project; SOULCASTER_PROJECT when not given.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+app.add_typer(source_app, name="source")
+
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]
 
@@ -71,7 +64,7 @@ def up(
     """Start the whole product on this machine: Prefect server, worker, app, receiver. Ctrl-C ends all of it."""
     from soulcaster.up import up as start
 
-    start(_settings(project), once=once, file=file, source=source, echo=typer.echo)
+    start(open_settings(project), once=once, file=file, source=source, echo=typer.echo)
 
 
 @app.command("import")
@@ -94,14 +87,14 @@ def import_(
 
     if text_column and (title_column or body_column):
         raise typer.BadParameter("--text-column excludes --title-column and --body-column.")
-    settings = _settings(project)
+    settings = open_settings(project)
     columns = ColumnMap(
         id=id_column, text=text_column, title=title_column, body=body_column,
         time=time_column, author=author_column, url=url_column,
     )  # fmt: skip
-    with _bar("import", as_json=as_json) as on_progress:
+    with bar("import", as_json=as_json) as on_progress:
         report = import_path(settings, settings.project, path, source, columns, on_progress=on_progress)
-    _print_import(report, as_json=as_json)
+    print_import(report, as_json=as_json)
 
 
 @app.command()
@@ -112,27 +105,30 @@ def demo(project: Project = None, as_json: AsJson = False) -> None:
     from soulcaster.recluster import recluster as regroup
     from soulcaster.summarize import summarize as name_clusters
 
-    settings = _settings(project)
-    with _bar("import", as_json=as_json) as on_progress:
+    settings = open_settings(project)
+    with bar("import", as_json=as_json) as on_progress:
         import_sample(settings, settings.project, on_progress=on_progress)
-    with _bar("embed", as_json=as_json) as on_progress:
+    with bar("embed", as_json=as_json) as on_progress:
         embed_missing(settings, settings.project, on_progress=on_progress)
-    with _bar("recluster", as_json=as_json) as on_progress:
+    with bar("recluster", as_json=as_json) as on_progress:
         report = regroup(settings, settings.project, on_progress=on_progress)
-    with _bar("summarize", as_json=as_json) as on_progress:
+    with bar("summarize", as_json=as_json) as on_progress:
         name_clusters(settings, settings.project, on_progress=on_progress)
-    _print_report(report, as_json=as_json)
+    print_report(report, as_json=as_json)
     if not as_json:
         clusters(project=project, limit=20, as_json=False)
 
 
 @app.command()
-def ingest(project: Project = None, as_json: AsJson = False) -> None:
-    """Drain the inbox of received webhook bodies into the store."""
-    from soulcaster.drain import drain_inbox
+def ingest(
+    source: Annotated[str | None, typer.Argument(help="Pull this one, at once; all when not given.")] = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pull the configured sources, then drain the inbox of received webhook bodies."""
+    from soulcaster.cli_sources import ingest_sources
 
-    settings = _settings(project)
-    _print_import(drain_inbox(settings, settings.project), as_json=as_json)
+    ingest_sources(open_settings(project), source, as_json=as_json)
 
 
 @app.command()
@@ -140,10 +136,10 @@ def embed(project: Project = None, as_json: AsJson = False) -> None:
     """Give every text of the project a vector; texts that have one are not embedded again."""
     from soulcaster.embed import embed_missing
 
-    settings = _settings(project)
-    with _bar("embed", as_json=as_json) as on_progress:
+    settings = open_settings(project)
+    with bar("embed", as_json=as_json) as on_progress:
         report = embed_missing(settings, settings.project, on_progress=on_progress)
-    _print_report(report, as_json=as_json)
+    print_report(report, as_json=as_json)
 
 
 @app.command()
@@ -151,10 +147,10 @@ def reindex(as_json: AsJson = False) -> None:
     """Build the vector index anew from the store and the embedder, for all projects."""
     from soulcaster.embed import reindex as rebuild
 
-    settings = _settings(None)
-    with _bar("reindex", as_json=as_json) as on_progress:
+    settings = open_settings(None)
+    with bar("reindex", as_json=as_json) as on_progress:
         report = rebuild(settings, on_progress=on_progress)
-    _print_report(report, as_json=as_json)
+    print_report(report, as_json=as_json)
 
 
 @app.command()
@@ -168,15 +164,15 @@ def recluster(
     from soulcaster.recluster import recluster as regroup
     from soulcaster.summarize import summarize as name_clusters
 
-    settings = _settings(project)
-    with _bar("embed", as_json=as_json) as on_progress:
+    settings = open_settings(project)
+    with bar("embed", as_json=as_json) as on_progress:
         embed_missing(settings, settings.project, on_progress=on_progress)
-    with _bar("recluster", as_json=as_json) as on_progress:
+    with bar("recluster", as_json=as_json) as on_progress:
         report = regroup(settings, settings.project, dry_run=dry_run, on_progress=on_progress)
     if not dry_run:
-        with _bar("summarize", as_json=as_json) as on_progress:
+        with bar("summarize", as_json=as_json) as on_progress:
             name_clusters(settings, settings.project, on_progress=on_progress)
-    _print_report(report, as_json=as_json)
+    print_report(report, as_json=as_json)
 
 
 @app.command()
@@ -184,10 +180,10 @@ def summarize(project: Project = None, as_json: AsJson = False) -> None:
     """Write titles and summaries of clusters whose members changed."""
     from soulcaster.summarize import summarize as name_clusters
 
-    settings = _settings(project)
-    with _bar("summarize", as_json=as_json) as on_progress:
+    settings = open_settings(project)
+    with bar("summarize", as_json=as_json) as on_progress:
         report = name_clusters(settings, settings.project, on_progress=on_progress)
-    _print_report(report, as_json=as_json)
+    print_report(report, as_json=as_json)
 
 
 @app.command()
@@ -199,7 +195,7 @@ def clusters(
     """Print the largest clusters of the published run."""
     from soulcaster.export import list_clusters
 
-    settings = _settings(project)
+    settings = open_settings(project)
     rows = list_clusters(settings, settings.project, limit)
     if as_json:
         typer.echo(json.dumps({"clusters": rows}, ensure_ascii=False, default=str))
@@ -211,7 +207,7 @@ def clusters(
         [str(row["n_items"]), ", ".join(row["sources"]), row["title"] or "(not named yet)", str(row["cluster_id"])[:8]]
         for row in rows
     ]
-    _table(["items", "sources", "title", "cluster"], cells)
+    print_table(["items", "sources", "title", "cluster"], cells)
 
 
 @app.command()
@@ -224,7 +220,7 @@ def export(
     """Write a table of the published run. CSV is made safe for spreadsheets; Parquet and JSONL hold the exact text."""
     from soulcaster.export import export as write_file
 
-    settings = _settings(project)
+    settings = open_settings(project)
     n_rows = write_file(settings, settings.project, kind, output)
     if as_json:
         typer.echo(json.dumps({"kind": kind, "path": str(output), "n_rows": n_rows}))
@@ -259,72 +255,3 @@ def doctor(project: Project = None, as_json: AsJson = False) -> None:
             typer.echo(f"{finding.state:5} {finding.subject:18} {finding.message}")
     if any(finding.state == "fail" for finding in findings):
         raise typer.Exit(1)
-
-
-def _settings(project: str | None) -> Settings:
-    """Settings with the store brought up to date, and our log on standard error."""
-    from soulcaster.db import migrate as apply
-    from soulcaster.settings import load_settings
-
-    settings = load_settings()
-    if project:
-        if len(project) > 64:  # noqa: PLR2004  the bound of Settings.project
-            raise PermanentError(f"Project {project[:20]!r}… is too long: expected at most 64 characters.")
-        settings = settings.model_copy(update={"project": project})
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("soulcaster").setLevel(settings.log_level if sys.stderr.isatty() else "WARNING")
-    apply(settings.duckdb_path, timeout_seconds=settings.lock_timeout_seconds)
-    return settings
-
-
-@contextmanager
-def _bar(step: str, *, as_json: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar with rate and time left on standard error; none where nobody looks."""
-    if as_json or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    rate = TextColumn("{task.fields[rate]}")
-    with Progress(*columns, rate, console=Console(stderr=True)) as progress:
-        task = progress.add_task(step, total=None, rate="")
-
-        def on_progress(done: int, total: int) -> None:
-            speed = progress.tasks[0].speed
-            rate_text = f"{speed:,.0f}/s" if speed else ""
-            progress.update(task, completed=done, total=total or None, rate=rate_text)
-
-        yield on_progress
-
-
-def _print_report(report: BaseModel, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(report.model_dump_json())
-        return
-    _table(["", ""], [[name, _plain(value)] for name, value in report.model_dump().items()])
-
-
-def _print_import(report: ImportReport, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(report.model_dump_json())
-        return
-    rows = [["new", f"{report.new:,}"], ["changed", f"{report.changed:,}"], ["unchanged", f"{report.unchanged:,}"]]
-    rows += [[f"ignored: {reason}", f"{n:,}"] for reason, n in sorted(report.ignored.items())]
-    rows += [[f"quarantined: {reason}", f"{n:,}"] for reason, n in sorted(report.quarantined.items())]
-    _table(["", "items"], [*rows, ["seen", f"{report.seen:,}"]])
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _table(header: list[str], rows: list[list[str]]) -> None:
-    """Aligned columns of plain text: what came from outside is printed without control characters."""
-    clean = [["".join(c if c.isprintable() else " " for c in cell) for cell in row] for row in [header, *rows]]
-    widths = [max(len(row[i]) for row in clean) for i in range(len(header))]
-    for row in clean if any(header) else clean[1:]:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

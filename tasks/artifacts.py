@@ -18,6 +18,7 @@ from prefect.artifacts import (
 )
 from pydantic import BaseModel
 
+from soulcaster.configured import ConfiguredSource
 from soulcaster.models import ImportReport
 
 _SECONDS_BETWEEN_UPDATES = 1.0
@@ -60,6 +61,13 @@ def import_table(key: str, report: ImportReport, what: str) -> None:
     rows = [{"outcome": name, "items": getattr(report, name)} for name in ("new", "changed", "unchanged")]
     rows += [{"outcome": f"ignored: {reason}", "items": n} for reason, n in sorted(report.ignored.items())]
     rows += [{"outcome": f"quarantined: {reason}", "items": n} for reason, n in sorted(report.quarantined.items())]
+    create_table_artifact(table=rows, key=key, description=what)
+
+
+def sources_table(key: str, sources: list[ConfiguredSource], what: str) -> None:
+    """Configured sources with their state, one row each."""
+    names = ("source_id", "state", "state_since", "way", "pulled_at", "is_paused", "message")
+    rows = [{name: str(getattr(source, name) or "") for name in names} for source in sources]
     create_table_artifact(table=rows, key=key, description=what)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from soulcaster.errors import TransientError
@@ -30,3 +31,11 @@ STEP_TIMEOUT_SECONDS = 3600
 def retry_transient(_task: object, _task_run: object, state: Any) -> bool:  # noqa: ANN401  Prefect's State[Any]
     """Whether a failed task may succeed later: only our `TransientError` says so."""
     return isinstance(state.data, TransientError)
+
+
+def retry_soon(_task: object, _task_run: object, state: Any) -> bool:  # noqa: ANN401  Prefect's State[Any]
+    """As `retry_transient`, unless the other side named a time beyond our delays: the next scheduled run takes that."""
+    error = state.data
+    if not isinstance(error, TransientError):
+        return False
+    return error.retry_at is None or error.retry_at <= datetime.now(UTC) + timedelta(seconds=RETRY_DELAYS_SECONDS[0])

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
+from soulcaster.errors import PermanentError
 from soulcaster.models import FeedbackItem, Ignored, ItemState, Outcome, Trust
 from soulcaster.sources.fields import (
     Record,
@@ -82,6 +83,16 @@ def parse_payload(payload: object, *, event: str | None = None, include_comments
     return or_empty(
         outcome for thing in _walk_things(payload) for outcome in _parse_thing(thing, event, include_comments)
     )
+
+
+def find_place(thing: object) -> str | None:
+    """'owner/repo#12' of an issue object, 'owner/repo' of a comment; None when it does not say."""
+    try:
+        name = _repository_of_urls(thing) if is_record(thing) else None
+        number = find_count(thing, "number") if is_record(thing) else None
+    except PermanentError:
+        return None
+    return f"{name}#{number}" if name and number is not None else name
 
 
 def _walk_things(payload: object) -> Iterator[object]:
@@ -214,12 +225,19 @@ def _parse_rest(thing: Record, include_comments: bool) -> FeedbackItem | Ignored
         if keys <= thing.keys():
             return Ignored(reason=reason)
     if "body" in thing and "user" in thing and "id" in thing:
-        return _parse_comment(thing, thing, None) if include_comments else Ignored(reason="comment")
+        return _parse_listed_comment(thing, include_comments)
     if "message" in thing and ("documentation_url" in thing or thing.keys() <= {"message", "status", "errors"}):
         return Ignored(reason=_error_reason(thing))
     if thing.keys() <= {"id", "node_id", "url"}:
         return Ignored(reason="stub")
     raise wrong("title", f"an issue or another known object (keys here: {key_names(thing)})", thing.get("title"))
+
+
+def _parse_listed_comment(comment: Record, include_comments: bool) -> FeedbackItem | Ignored:
+    """The item of a comment; lists of a repository's comments mix in those on pull requests."""
+    if "/pull/" in url_path(find_text(comment, "html_url")):
+        return Ignored(reason="pull-request-comment")
+    return _parse_comment(comment, comment, None) if include_comments else Ignored(reason="comment")
 
 
 def _error_reason(body: Record) -> str:

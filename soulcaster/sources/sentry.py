@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 
-from soulcaster.models import FeedbackItem, Ignored, ItemState, Outcome
+from soulcaster.models import FeedbackItem, Ignored, ItemState, Outcome, Quarantined
 from soulcaster.sources.fields import (
     Record,
     compact_json,
@@ -132,6 +132,8 @@ def _walk_things(payload: object) -> Iterator[object]:
 def _parse_thing(thing: Record, resource: str | None) -> Outcome:
     if not thing:
         return Ignored(reason="empty")
+    if thing.keys() == {"issue", "event"}:
+        return _parse_pulled(thing)
     data = thing.get("data")
     if is_record(data) and ("action" in thing or resource is not None):
         return _parse_webhook(thing, data, resource)
@@ -235,6 +237,30 @@ def _parse_issue(issue: Record, whole: Record) -> Outcome:
         user_count=find_count(issue, "userCount"),
         payload=compact_json(whole),
     )
+
+
+def _parse_pulled(thing: Record) -> Outcome:
+    """The item of an issue as the API lists it, with the words and stack of its latest event."""
+    issue = find_record(thing, "issue")
+    if issue is None:
+        raise wrong("issue", "an object", None)
+    item = _parse_issue(issue, thing)
+    event = find_record(thing, "event")
+    if event is None or not isinstance(item, FeedbackItem):
+        return item
+    seen = parse_event(event, thing, item.source_group)
+    if not isinstance(seen, FeedbackItem):
+        return item if isinstance(seen, Quarantined) else seen
+    told = {
+        "body": seen.body or item.body,
+        "exception_type": seen.exception_type or item.exception_type,
+        "frames": seen.frames or item.frames,
+        "culprit": item.culprit or seen.culprit,
+        "release": seen.release or item.release,
+        "environment": seen.environment or item.environment,
+        "level": item.level or seen.level,
+    }
+    return item.model_copy(update=told)
 
 
 def _event_count(issue: Record) -> int:

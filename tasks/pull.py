@@ -1,0 +1,65 @@
+"""One configured source into the store. What was committed before a failure stays, and its cursor with it."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from soulcaster.configured import Kind, PullReport
+from soulcaster.settings import load_settings
+from tasks import artifacts, policies
+
+
+@task(
+    name="list sources",
+    retries=policies.RETRIES,
+    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=policies.retry_transient,
+    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
+    cache_policy=NO_CACHE,
+)
+def list_sources(project: str) -> list[tuple[Kind, str]]:
+    """Kind and name of the project's sources that are not paused."""
+    from soulcaster.pull import list_sources as find
+
+    return [(source.kind, source.name) for source in find(load_settings(), project) if not source.is_paused]
+
+
+@task(
+    task_run_name="pull {kind}:{name}",
+    retries=policies.RETRIES,
+    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=policies.retry_soon,
+    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
+    cache_policy=NO_CACHE,
+)
+def pull(project: str, kind: Kind, name: str) -> PullReport:
+    """What one source brought; a source that asked to be left alone is, until the time it named."""
+    from soulcaster.pull import pull as pull_source
+
+    settings = load_settings()
+    with artifacts.progress("pull-progress", f"Pulling {kind} {name}") as on_progress:
+        report = pull_source(settings, project, kind, name, on_progress=on_progress)
+    artifacts.import_table("pull-counts", report.counts, f"Pull of {kind} {name} into project {project}")
+    return report
+
+
+@task(
+    name="tell sources",
+    retries=policies.RETRIES,
+    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=policies.retry_transient,
+    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
+    cache_policy=NO_CACHE,
+)
+def tell_sources(project: str) -> str:
+    """A sentence on the sources that need a person, '' when none does; all of them go into a table artifact."""
+    from soulcaster.pull import list_sources as find
+
+    sources = find(load_settings(), project)
+    artifacts.sources_table("sources", sources, f"Sources of project {project}")
+    blocked = [source.source_id for source in sources if source.state == "blocked" and not source.is_paused]
+    return f" **Blocked: {', '.join(blocked)}**; `soulcaster doctor` says what to do." if blocked else ""

@@ -1,0 +1,101 @@
+"""A stand-in for GitHub's REST API: one repository with issues, pull requests and comments, paged by Link headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from standins.wire_server import Answer, Request, Wire, running
+
+TOKEN = "ghp_test0token0of0the0stand0in0000000000"
+_PLACE = re.compile(r"/repos/([^/]+/[^/]+)(?:/(issues(?:/comments)?)(?:/(\d+))?)?")
+
+
+@dataclass
+class GitHubServer(Wire):
+    """One repository. `gone` numbers answer 410, `moved` ones redirect to another repository's issue."""
+
+    repository: str = "acme/notes"
+    full_name: str = ""
+    is_token_needed: bool = True
+    issues: dict[int, dict[str, Any]] = field(default_factory=dict)
+    comments: dict[int, dict[str, Any]] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+    moved: dict[int, dict[str, Any]] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=lambda: {"X-RateLimit-Remaining": "4999"})
+
+    def put(self, number: int, title: str, updated_at: str, **more: Any) -> None:
+        """Open an issue or edit it."""
+        page = f"https://github.com/{self.repository}/issues/{number}"
+        self.issues[number] = {
+            "number": number, "id": 1000 + number, "title": title, "body": f"What happens: {title}", "state": "open",
+            "html_url": page, "url": f"{self.url}/repos/{self.repository}/issues/{number}", "labels": [],
+            "user": {"login": "mo"}, "author_association": "NONE", "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": updated_at, **more,
+        }  # fmt: skip
+
+    def say(self, comment_id: int, number: int, body: str, updated_at: str, *, kind: str = "issues") -> None:
+        """Write a comment on an issue (`kind` 'pull': on a pull request)."""
+        self.comments[comment_id] = {
+            "id": comment_id, "body": body, "user": {"login": "jo"}, "author_association": "NONE",
+            "html_url": f"https://github.com/{self.repository}/{kind}/{number}#issuecomment-{comment_id}",
+            "issue_url": f"{self.url}/repos/{self.repository}/issues/{number}",
+            "created_at": updated_at, "updated_at": updated_at,
+        }  # fmt: skip
+
+
+@contextmanager
+def running_github(**given: Any) -> Iterator[GitHubServer]:
+    """A started server."""
+    state = GitHubServer(**given)
+    with running(lambda request: _answer(state, request), state):
+        yield state
+
+
+def _answer(state: GitHubServer, request: Request) -> Answer:
+    if state.is_token_needed and request.headers.get("authorization") != f"token {TOKEN}":
+        return Answer(401, {"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest"})
+    match = _PLACE.fullmatch(request.path)
+    if match is None or match[1].casefold() != state.repository.casefold():
+        return Answer(404, {"message": "Not Found", "documentation_url": "https://docs.github.com/rest"})
+    if match[2] is None:
+        return Answer(payload={"full_name": state.full_name or state.repository}, headers=state.headers)
+    if match[3]:
+        return _one(state, int(match[3]))
+    return _list(state, request, list((state.issues if match[2] == "issues" else state.comments).values()))
+
+
+def _one(state: GitHubServer, number: int) -> Answer:
+    if number in state.moved:
+        return Answer(payload=state.moved[number], headers=state.headers)
+    if number in state.gone or number not in state.issues:
+        return Answer(410, {"message": "This issue was deleted"}, state.headers)
+    return Answer(payload=state.issues[number], headers=state.headers)
+
+
+def _list(state: GitHubServer, request: Request, things: list[dict[str, Any]]) -> Answer:
+    assert (request.first("sort"), request.first("direction")) == ("updated", "asc")
+    hidden = state.gone | set(state.moved)
+    chosen = sorted(
+        (
+            thing
+            for thing in things
+            if thing["updated_at"] >= request.first("since") and thing.get("number") not in hidden
+        ),
+        key=lambda thing: thing["updated_at"],
+    )
+    if request.first("state") == "open":
+        chosen = [thing for thing in chosen if thing["state"] == "open"]
+    if request.first("labels"):
+        wanted = set(request.first("labels").split(","))
+        chosen = [thing for thing in chosen if wanted <= {label["name"] for label in thing["labels"]}]
+    size, page = int(request.first("per_page", "30")), int(request.first("page", "1"))
+    headers = dict(state.headers)
+    if page * size < len(chosen):
+        query = {name: values[0] for name, values in request.query.items()} | {"page": str(page + 1)}
+        headers["Link"] = f'<{state.url}{request.path}?{urlencode(query)}>; rel="next", <{state.url}/x>; rel="last"'
+    return Answer(payload=chosen[(page - 1) * size : page * size], headers=headers)
