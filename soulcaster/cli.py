@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import typer
 
 from soulcaster import __version__
+from soulcaster.cli_clusters import add_commands
 from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.cli_sources import source_app
 from soulcaster.errors import SoulcasterError
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 
 app.add_typer(source_app, name="source")
+add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]
@@ -173,6 +175,10 @@ def recluster(
         with bar("summarize", as_json=as_json) as on_progress:
             name_clusters(settings, settings.project, on_progress=on_progress)
     print_report(report, as_json=as_json)
+    if not dry_run and not report.published:
+        typer.echo(
+            f"It waits: `soulcaster runs` says why, `soulcaster publish {report.run_id[:8]}` shows it.", err=True
+        )
 
 
 @app.command()
@@ -226,6 +232,45 @@ def export(
         typer.echo(json.dumps({"kind": kind, "path": str(output), "n_rows": n_rows}))
     else:
         typer.echo(f"{n_rows:,} {kind} written to {output}")
+
+
+@app.command()
+def evaluate(
+    path: Annotated[Path, typer.Argument(help="CSV, JSONL or Parquet with the true group of each row.")],
+    label_column: Annotated[str, typer.Option("--label-column", help="Column with the true group.")],
+    noise_label: Annotated[str | None, typer.Option("--noise-label", help="Label of rows in no group.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id-column", help="Column with the row's id.")] = None,
+    text_column: Annotated[str | None, typer.Option("--text-column", help="Column with the whole text.")] = None,
+    title_column: Annotated[str | None, typer.Option("--title-column", help="Column with the title.")] = None,
+    body_column: Annotated[str | None, typer.Option("--body-column", help="Column with the body.")] = None,
+    time_column: Annotated[str | None, typer.Option("--time-column", help="Column with the creation time.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score the current configuration on a labelled file, beside other ways over the same vectors."""
+    from soulcaster.evaluate import evaluate as score
+    from soulcaster.sources.tabular import ColumnMap
+
+    columns = ColumnMap(
+        id=id_column, text=text_column, title=title_column, body=body_column, time=time_column, label=label_column
+    )
+    with bar("embed", as_json=as_json) as on_progress:
+        result = score(open_settings(None), path, columns, noise_label=noise_label, on_progress=on_progress)
+    if as_json:
+        typer.echo(result.model_dump_json())
+        return
+    ways = {"ours": result.ours, "ours, themes": result.themes, **result.baselines}
+    figures = ("pair_precision", "pair_recall", "pair_f1", "bcubed_f1", "ami", "noise_share")
+    header = ["way", "clusters", *(name.replace("_", " ") for name in figures)]
+    print_table(
+        header,
+        [[n, f"{q.n_clusters:,}", *(f"{getattr(q, name):.3f}" for name in figures)] for n, q in ways.items()],
+    )
+    kept = "no row is noise" if result.truth_noise_kept is None else f"{result.truth_noise_kept:.1%} of noise kept"
+    typer.echo(
+        f"{result.n_rows:,} rows, {result.n_labels:,} labels, {result.model_id}, grouped in {result.seconds:.1f} s; {kept}; "
+        f"one more percent of items keeps {result.stability.ids_kept:.1%} of ids and "
+        f"{result.stability.noise_kept:.1%} of the noise."
+    )
 
 
 @app.command()

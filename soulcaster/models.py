@@ -183,3 +183,37 @@ class AssignReport(BaseModel):
     n_noise: int = Field(description="Of them: wait as noise.")
     n_without_vector: int = Field(description="Of them: wait for the embedding step.")
     seconds: float
+
+
+class NearMember(BaseModel):
+    """An item beside the one that is explained."""
+
+    item_id: str
+    source: str
+    external_id: str
+    title: str
+    cluster_id: str | None
+    similarity: float = Field(description="Cosine of the two texts.")
+
+
+class Explanation(BaseModel):
+    """Why an item is where it is."""
+
+    item_id: str
+    source: str
+    external_id: str
+    title: str
+    run_id: str | None = Field(description="The run on show; null before the first.")
+    cluster_id: str | None
+    cluster_title: str | None
+    reason: str = Field(description="Slug as stored with the membership; '' for noise and for items not grouped yet.")
+    because: str = Field(description="The reason in one sentence.")
+    similarity: float | None = Field(
+        description="As stored: to the cluster's middle, or of an assigned item to a member."
+    )
+    threshold: float | None = Field(description="For an assigned item: the similarity its nearest cluster asked for.")
+    nearest_cluster_id: str | None = Field(description="For an assigned item: the cluster of its nearest member.")
+    nearest: list[NearMember] = Field(description="Nearest other members, or for noise the nearest items of all.")
+    shared_terms: list[str] = Field(description="Words it shares with them, those that most of them have first.")
+    shared_frames: list[str] = Field(description="In-app frames it shares with members of the cluster.")
+    edits: list[str] = Field(description="What people said about it, oldest first, with who, when and why.")

@@ -1,10 +1,13 @@
-"""Which run people see: proposals that wait, publishing one by hand, going back to an earlier one."""
+"""Which run people see: proposals that wait, publishing one by hand, going back to an earlier one; and who did what."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from duckdb import DuckDBPyConnection
 
-from soulcaster.db import read, runs, write
+from soulcaster.db import activity, read, runs, write
 from soulcaster.db.runs import RunRow
 from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings
@@ -77,3 +80,25 @@ def _show(con: DuckDBPyConnection, project_id: str, found: RunRow, actor: str, r
     detail = {"instead_of": runs.find_published_run(con, project_id)}
     runs.publish_run(con, project_id, found.run_id, actor=actor, reason=reason, detail=detail, action=action)
     return runs.get_run(con, project_id, found.run_id)
+
+
+def list_activity(
+    settings: Settings, project_id: str, *, subject: str | None = None, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Who did what, newest first: happened_at, actor, action, subject, reason, detail, edit_id ('' for no edit).
+
+    Args:
+        settings: where the store is.
+        project_id: whose log it is.
+        subject: only what is about this run, cluster, item or edit.
+        limit: most rows.
+    """
+    rows = read(
+        settings.duckdb_path,
+        lambda con: activity.list_activity(con, project_id, subject=subject, limit=limit),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    for row in rows:
+        row["detail"] = json.loads(row["detail"])
+        row["edit_id"] = row["detail"].get("edit_id", "")
+    return rows
