@@ -267,8 +267,8 @@ def evaluate(
     )
     kept = "no row is noise" if result.truth_noise_kept is None else f"{result.truth_noise_kept:.1%} of noise kept"
     typer.echo(
-        f"{result.n_rows:,} rows, {result.n_labels:,} labels, {result.model_id}, grouped in {result.seconds:.1f} s; {kept}; "
-        f"one more percent of items keeps {result.stability.ids_kept:.1%} of ids and "
+        f"{result.n_rows:,} rows, {result.n_labels:,} labels, {result.model_id}, grouped in {result.seconds:.1f} s; "
+        f"{kept}; one more percent of items keeps {result.stability.ids_kept:.1%} of ids and "
         f"{result.stability.noise_kept:.1%} of the noise."
     )
 
