@@ -61,7 +61,7 @@ _CLUSTER_LIST = """
             coalesce(i.created_at, i.first_seen_at) AS happened_at,
             greatest(0, floor((epoch(newest.at) - epoch(coalesce(i.created_at, i.first_seen_at))) / 604800)) AS weeks,
             $text <> '' AND (contains(lower(i.title), $text) OR contains(lower(i.body), $text)) AS is_hit
-        FROM memberships m JOIN items i USING (item_id), newest
+        FROM run_memberships m JOIN items i USING (item_id), newest
         WHERE m.run_id = CAST($run_id AS UUID) AND m.cluster_id IS NOT NULL AND i.project_id = $project_id
     ),
     -- A source that names nobody (an error tracker) counts its users per group of events: each group counts once.
@@ -193,7 +193,7 @@ def find_cluster(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: st
         WITH member AS (
             SELECT i.source, i.author, i.source_group, i.user_count,
                 coalesce(i.created_at, i.first_seen_at) AS happened_at
-            FROM memberships m JOIN items i USING (item_id)
+            FROM run_memberships m JOIN items i USING (item_id)
             WHERE m.run_id = CAST($run_id AS UUID) AND m.cluster_id = TRY_CAST($cluster_id AS UUID)
                 AND i.project_id = $project_id
         ),
@@ -237,7 +237,7 @@ def list_cluster_items(
         """
         WITH page AS (
             SELECT m.item_id, m.membership_strength, m.is_exemplar, m.similarity, m.reason
-            FROM memberships m
+            FROM run_memberships m
             WHERE m.run_id = CAST($run_id AS UUID) AND m.project_id = $project_id
                 AND m.cluster_id = TRY_CAST($cluster_id AS UUID) AND (m.is_exemplar OR NOT $only_exemplars)
             ORDER BY m.is_exemplar DESC, m.membership_strength DESC, m.item_id
@@ -263,7 +263,7 @@ def list_cluster_items(
 
 
 def list_transitions(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str) -> pl.DataFrame:
-    """What became of a cluster at each run, newest first, at most 50.
+    """What became of a cluster at each run that was on show, newest first, at most 50.
 
     Columns: run_id, created_at, kind, cluster_id, title, other_cluster_id, other_title, overlap, n_items (of the
     cluster in that run, null when the run does not have it).
@@ -281,6 +281,7 @@ def list_transitions(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id
         LEFT JOIN run_clusters n ON n.run_id = x.run_id AND n.cluster_id = TRY_CAST($cluster_id AS UUID)
         WHERE x.project_id = $project_id AND (x.cluster_id = TRY_CAST($cluster_id AS UUID)
             OR x.other_cluster_id = TRY_CAST($cluster_id AS UUID))
+            AND x.run_id IN (SELECT run_id FROM publications WHERE project_id = $project_id)
         ORDER BY r.created_at DESC, x.kind LIMIT 50
         """,
         {"project_id": project_id, "cluster_id": cluster_id},

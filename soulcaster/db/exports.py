@@ -44,7 +44,7 @@ _TRANSITIONS = """
     SELECT t.project_id, t.run_id::VARCHAR AS run_id, r.created_at, t.kind, t.cluster_id::VARCHAR AS cluster_id,
            t.other_cluster_id::VARCHAR AS other_cluster_id, t.overlap
     FROM transitions t JOIN runs r USING (run_id)
-    WHERE t.project_id = $project
+    WHERE t.project_id = $project AND t.run_id IN (SELECT run_id FROM publications WHERE project_id = $project)
     ORDER BY r.created_at, t.kind, cluster_id, other_cluster_id
 """
 

@@ -135,7 +135,7 @@ def get_overview(con: duckdb.DuckDBPyConnection, project_id: str) -> Overview:
             (SELECT count(*) FROM run_clusters r JOIN clusters c USING (cluster_id, project_id)
              WHERE r.run_id = CAST($run_id AS UUID) AND c.title IS NULL) AS n_untitled,
             (SELECT count(*) FROM items i ANTI JOIN
-                (SELECT item_id FROM memberships WHERE run_id = CAST($run_id AS UUID)) m ON i.item_id = m.item_id
+                (SELECT item_id FROM run_memberships WHERE run_id = CAST($run_id AS UUID)) m ON i.item_id = m.item_id
              WHERE i.project_id = $project_id AND i.content_hash IS NOT NULL) AS n_waiting
         """,
         {"project_id": project_id, "run_id": run_id},
@@ -169,7 +169,7 @@ def count_by_time(
         WHERE i.project_id = $project_id
             AND ($since IS NULL OR coalesce(i.created_at, i.first_seen_at) >= CAST($since AS TIMESTAMPTZ))
             AND ($cluster_id IS NULL OR i.item_id IN (
-                SELECT item_id FROM memberships
+                SELECT item_id FROM run_memberships
                 WHERE run_id = CAST($run_id AS UUID) AND cluster_id = CAST($cluster_id AS UUID)))
         GROUP BY ALL ORDER BY starts_at, i.source
         """,
@@ -187,7 +187,7 @@ _ITEM_PAGE = """
     WITH found AS (
         SELECT i.item_id, m.cluster_id, m.membership_strength,
             epoch(coalesce(i.created_at, i.first_seen_at)) * CASE WHEN $is_oldest_first THEN 1 ELSE -1 END AS place
-        FROM items i LEFT JOIN memberships m
+        FROM items i LEFT JOIN run_memberships m
             ON m.item_id = i.item_id AND m.run_id = CAST($run_id AS UUID)
         WHERE i.project_id = $project_id
             AND ($lane = 'all'
@@ -247,7 +247,7 @@ def find_item(con: duckdb.DuckDBPyConnection, project_id: str, item_id: str) -> 
         SELECT i.*, coalesce(i.created_at, i.first_seen_at) AS happened_at, CAST(m.cluster_id AS VARCHAR) AS cluster_id,
             c.title AS cluster_title, m.membership_strength, m.item_id IS NOT NULL AS is_grouped
         FROM items i
-        LEFT JOIN memberships m ON m.item_id = i.item_id AND m.run_id = CAST($run_id AS UUID)
+        LEFT JOIN run_memberships m ON m.item_id = i.item_id AND m.run_id = CAST($run_id AS UUID)
         LEFT JOIN clusters c ON c.cluster_id = m.cluster_id AND c.project_id = i.project_id
         WHERE i.project_id = $project_id AND i.item_id = TRY_CAST($item_id AS UUID)
         """,
