@@ -63,15 +63,16 @@ def recluster(
     hashes = given.items["content_hash"].drop_nulls().unique(maintain_order=True)
     matrix, missing = _load_vectors(settings, embedder.model_id, embedder.dim, hashes)
     known = hashes.filter(~hashes.is_in(missing))
+    text_of_item = _text_rows(given.items, known)
     found = groups.group_items(
         matrix,
-        _text_rows(given.items, known),
+        text_of_item,
         exact_keys(given.items),
         min_cluster_size=settings.min_cluster_size,
         min_similarity=settings.min_similarity,
         on_progress=on_progress,
     )
-    found, contradictions = _obey(given, found, matrix, _text_rows(given.items, known))
+    found, contradictions = _obey(given, found, matrix, text_of_item)
     rows = _run_rows(project_id, given, found, embedder.model_id, _parameters(settings, len(missing)), started)
     churn = _churn(settings, given, rows, contradictions)
     if not dry_run:
@@ -82,13 +83,17 @@ def recluster(
             ),
             timeout_seconds=wait,
         )
+    return _report(rows, started, published=not dry_run and not churn.waits_because)
+
+
+def _report(rows: runs.RunRows, started: float, *, published: bool) -> ReclusterReport:
     return ReclusterReport(
         run_id=rows.run_id,
         n_items=rows.n_items,
         n_clusters=rows.run_clusters.height,
         n_themes=rows.themes.height,
         n_noise=rows.n_noise,
-        published=not dry_run and not churn.waits_because,
+        published=published,
         seconds=time.monotonic() - started,
     )
 
