@@ -136,6 +136,13 @@ def _inbox(settings: Settings) -> Iterator[Finding]:
     yield Finding(subject="inbox", state=state, message=f"{waiting:,} bodies wait to be drained{hint}")
 
 
+def _sources(settings: Settings) -> Iterator[Finding]:
+    from soulcaster.pull import examine as examine_sources
+
+    for subject, state, message in examine_sources(settings):
+        yield Finding(subject=subject, state=state, message=message)
+
+
 def _secrets(settings: Settings) -> Iterator[Finding]:
     for field, use in (
         ("gemini_api_key", "Gemini embeddings and summaries"),
@@ -161,5 +168,5 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _packages, _home, _store, _embedder, _index, _inbox, _secrets, _ports,
+    _python, _packages, _home, _store, _embedder, _index, _inbox, _sources, _secrets, _ports,
 )  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import duckdb
 
@@ -30,6 +30,7 @@ from soulcaster.sources.wire import Page
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Verdict = Literal["ok", "warn", "fail"]
 
 BLOCKED_PAUSE = timedelta(minutes=30)
 """Scheduled pulls ask a source that refused us this seldom; a person's `soulcaster ingest SOURCE` asks at once."""
@@ -144,15 +145,17 @@ def probe(settings: Settings, project_id: str, kind: Kind, name: str) -> PullRep
     return PullReport(source_id=source.source_id, message="nothing new since the last pull")
 
 
-def examine(settings: Settings) -> list[tuple[str, str, str]]:
+def examine(settings: Settings) -> list[tuple[str, Verdict, str]]:
     """(source, 'ok' | 'warn' | 'fail', sentence) for each configured source of the settings' project, from its state.
 
-    Asks nobody: what the last pull met is what is told.
+    Asks nobody: what the last pull met is what is told. A store that is missing or older than sources has none.
     """
+    if not settings.duckdb_path.exists() or not _read(settings, store.has_sources):
+        return []
     return [(source.source_id, *_judged(source)) for source in list_sources(settings, settings.project)]
 
 
-def _judged(source: ConfiguredSource) -> tuple[str, str]:
+def _judged(source: ConfiguredSource) -> tuple[Verdict, str]:
     since = f"since {source.state_since:%Y-%m-%d %H:%M} UTC" if source.state_since else ""
     if source.is_paused:
         return "warn", f"paused; `soulcaster source resume {source.source_id}` goes on."

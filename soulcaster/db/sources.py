@@ -27,6 +27,12 @@ def list_sources(con: duckdb.DuckDBPyConnection, project_id: str) -> list[Config
     return [_source(row) for row in rows]
 
 
+def has_sources(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the store's schema knows sources."""
+    query = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'sources'"
+    return bool(con.execute(query).fetchall()[0][0])
+
+
 def get_source(con: duckdb.DuckDBPyConnection, project_id: str, kind: Kind, name: str) -> ConfiguredSource:
     """One configured source; GitHub and Reddit do not tell upper from lower case in names, so neither do we.
 
