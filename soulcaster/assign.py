@@ -108,9 +108,9 @@ def _find_nearest(settings: Settings, fresh: pl.DataFrame, texts: pl.DataFrame) 
         return wanted.select("item_id", label=pl.lit(-1, pl.Int32))
     clusters = members.unique("cluster_id", keep="first", maintain_order=True)
     numbers = members["cluster_id"].rle_id().cast(pl.Int64).to_numpy()
-    vectors = matrix[members["row"].to_numpy()]
-    best, similarity = nearest_members(matrix[wanted["row"].to_numpy()], vectors, numbers)
-    limits = joining_similarity(vectors, numbers, best, min_similarity=settings.min_similarity)
+    rows = members["row"].to_numpy()
+    best, similarity = nearest_members(matrix[wanted["row"].to_numpy()], matrix, rows, numbers)
+    limits = joining_similarity(matrix, rows, numbers, best, min_similarity=settings.min_similarity)
     found = clusters.select("label", "cluster_id", "theme_id")[best]
     inside = pl.Series(similarity >= limits)
     return pl.DataFrame(

@@ -51,14 +51,14 @@ _COPY_CLUSTERS = """
 """
 _COPY_THEMES = """
     INSERT INTO themes (run_id, project_id, theme_id, label, title, n_clusters, n_items)
-    SELECT $run::UUID, $project, c.theme_id, row_number() OVER (ORDER BY any_value(t.label), c.theme_id) - 1,
-        any_value(t.title), count(*), sum(c.n_items)
-    FROM run_clusters c LEFT JOIN (
+    SELECT $run::UUID, $project, m.theme_id, row_number() OVER (ORDER BY any_value(t.label), m.theme_id) - 1,
+        any_value(t.title), count(DISTINCT m.cluster_id), count(*)
+    FROM memberships m LEFT JOIN (
         SELECT theme_id, arg_min(label, run_id <> $base) AS label, arg_min(title, run_id <> $base) AS title
         FROM themes WHERE project_id = $project AND run_id IN ($base, $source) GROUP BY theme_id
-    ) t ON t.theme_id = c.theme_id
-    WHERE c.run_id = $run AND c.project_id = $project AND c.theme_id IS NOT NULL
-    GROUP BY c.theme_id
+    ) t ON t.theme_id = m.theme_id
+    WHERE m.run_id = $run AND m.project_id = $project AND m.theme_id IS NOT NULL
+    GROUP BY m.theme_id HAVING count(m.cluster_id) > 0
 """
 _COPY_RUN = """
     INSERT INTO runs (run_id, project_id, created_at, model_id, parameters, n_items, n_clusters, n_themes, n_noise,
