@@ -212,7 +212,7 @@ def _github_pages(
     if due and client.requester.auth:  # strangers have 60 requests an hour: too few to spend on this
         found = list(github_api.find_gone(client, source.name, due))
         outcomes = [outcome for gone in found for outcome in _gone(settings, project_id, gone)]
-        yield Page([], cursor | {"checked": due[-1]}, "token"), outcomes
+        yield Page([], cursor | {"checked": due[-1]}, github_api.find_way(client)), outcomes
 
 
 def _issues_to_check(settings: Settings, project_id: str, source: ConfiguredSource) -> list[str]:

@@ -79,6 +79,12 @@ def make_client(
         ) from error
 
 
+def find_way(client: Github) -> str:
+    """How the client signs in: 'app', 'token' or 'anonymous'."""
+    auth = client.requester.auth
+    return "app" if isinstance(auth, Auth.AppInstallationAuth) else "token" if auth else "anonymous"
+
+
 def check_repository(client: Github, repository: str) -> None:
     """Return when the repository is there under this name.
 
@@ -156,7 +162,7 @@ def _fetch(client: Github, repository: str, path: str, cursor: Cursor, filters: 
         if newest and (watermark is None or newest > watermark):
             watermark = newest
         cursor = cursor | ({path: watermark.isoformat()} if watermark else {})
-        yield Page(things, cursor, "token" if client.requester.auth else "anonymous")
+        yield Page(things, cursor, find_way(client))
         following = wire.find_next_link(headers, client.requester.base_url)
         if following is None:
             return

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from standins.github_server import TOKEN, GitHubServer, running_github
 from standins.wire_server import Answer, failure
 
@@ -261,6 +263,28 @@ def test_a_link_to_another_host_is_not_followed(settings, github):
 
     with pytest.raises(PermanentError, match="same host"):
         run(settings)
+
+
+def test_a_github_app_signs_in_with_its_key_and_reads_with_the_token_it_gets(settings, monkeypatch):
+    """App id and private key, by the names of their variables; a broken key is told apart from a refusal."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    monkeypatch.setenv("ACME_APP_ID", "12")
+    monkeypatch.setenv("ACME_APP_KEY", pem.decode())
+    with running_github(repository=REPOSITORY) as server:
+        server.put(1, "Export stops", at(1))
+        chosen = SourceOptions(
+            client_id_variable="ACME_APP_ID", client_secret_variable="ACME_APP_KEY", base_url=server.url
+        )
+        add_source(settings, "default", "github", REPOSITORY, chosen, actor="test")
+        assert run(settings).counts.new == 1
+        assert list_sources(settings, "default")[0].way == "app"
+        monkeypatch.setenv("ACME_APP_KEY", "no key at all")
+        with pytest.raises(PermanentError, match="PEM") as caught:
+            run(settings)
+    assert "no key at all" not in str(caught.value)
 
 
 @pytest.mark.shared_data

@@ -56,7 +56,21 @@ def running_github(**given: Any) -> Iterator[GitHubServer]:
         yield state
 
 
+def _sign_in_app(request: Request) -> Answer | None:
+    """The two steps by which a GitHub App gets a token for a repository; None for other requests."""
+    is_step = request.path.endswith("/installation") or request.path == "/app/installations/7/access_tokens"
+    if not is_step:
+        return None
+    if not re.fullmatch(r"Bearer [\w-]+\.[\w-]+\.[\w-]+", request.headers.get("authorization", "")):
+        return Answer(401, {"message": "A JSON web token could not be decoded"})
+    if request.path.endswith("/installation"):
+        return Answer(payload={"id": 7, "app_id": 12})
+    return Answer(201, {"token": TOKEN, "expires_at": "2099-01-01T00:00:00Z", "permissions": {"issues": "read"}})
+
+
 def _answer(state: GitHubServer, request: Request) -> Answer:
+    if (answer := _sign_in_app(request)) is not None:
+        return answer
     if state.is_token_needed and request.headers.get("authorization") != f"token {TOKEN}":
         return Answer(401, {"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest"})
     match = _PLACE.fullmatch(request.path)
