@@ -13,8 +13,11 @@ import pytest
 from prefect.states import State
 from prefect_server import PrefectServer
 
+from flows.assign import AssignParams, assign
 from flows.export import ExportParams, export
 from flows.ingest import IngestParams, ingest
+from flows.publish import PublishParams, publish
+from flows.recluster import ReclusterParams, recluster
 from flows.refresh import RefreshParams, refresh
 from soulcaster import db
 from soulcaster.db.screens import get_overview
@@ -136,3 +139,19 @@ def test_refresh_takes_a_file_through_to_named_clusters_and_export_writes_them(s
     assert path.parent == settings.home / "exports"
     assert len(rows) == report.n_clusters
     assert all(row["title"] for row in rows)
+
+
+def test_new_items_are_assigned_and_a_refit_comes_only_when_due(settings: Settings, feedback: Path):
+    """Nothing is due at once; a known text finds its cluster; then a refit is due, and the first run can come back."""
+    first = refresh(RefreshParams(path=str(feedback)))
+    assert recluster(ReclusterParams(only_if_needed=True)) is None
+    inbox.append(settings.inbox_path, "manual", json.dumps({"text": ROWS[0]}).encode(), "", {})
+    ingest(IngestParams())
+
+    report = assign(AssignParams())
+
+    assert (1, 1) == (report.n_new, report.n_exact)
+    second = recluster(ReclusterParams(only_if_needed=True))
+    assert second is not None
+    assert second.n_items == len(ROWS) + 1
+    assert publish(PublishParams(run=first.run_id, go_back=True, actor="ann")) == first.run_id
