@@ -27,7 +27,7 @@ from soulcaster.clustering.identity import make_id
 from soulcaster.clustering.keys import KEYS, exact_keys
 from soulcaster.clustering.regroup import relabel
 from soulcaster.db import clusters as store
-from soulcaster.db import read, runs, write
+from soulcaster.db import embedding, read, runs, write
 from soulcaster.embedders import make_embedder
 from soulcaster.models import ChurnReport, ReclusterReport
 from soulcaster.settings import Settings
@@ -64,10 +64,13 @@ def recluster(
     matrix, missing = _load_vectors(settings, embedder.model_id, embedder.dim, hashes)
     known = hashes.filter(~hashes.is_in(missing))
     text_of_item = _text_rows(given.items, known)
+    texts = read(settings.duckdb_path, lambda con: embedding.list_texts(con, known.to_list()), timeout_seconds=wait)
     found = groups.group_items(
         matrix,
         text_of_item,
         exact_keys(given.items),
+        titles=texts["title"].to_list(),
+        bodies=texts["body"].to_list(),
         min_cluster_size=settings.min_cluster_size,
         min_similarity=settings.min_similarity,
         on_progress=on_progress,
@@ -118,7 +121,7 @@ def _parameters(settings: Settings, n_missing: int) -> str:
             "n_neighbors": groups.N_NEIGHBORS,
             "min_cluster_size": settings.min_cluster_size,
             "min_similarity": settings.min_similarity,
-            "theme_similarity": themes.THEME_SIMILARITY,
+            "theme_resolution": themes.RESOLUTION,
             "n_texts_without_vector": n_missing,
             "libraries": {name: version(name) for name in ("numpy", "scipy")},
         }
@@ -181,7 +184,7 @@ def _run_rows(
     items = given.items
     item_ids = items["item_id"]
     n_clusters, n_themes = len(found.themes), int(found.themes.max(initial=-1)) + 1
-    theme_of_item = np.where(found.labels >= 0, np.append(found.themes, -1)[found.labels], -1)
+    theme_of_item = found.theme_of_item
     known = given.items.select("item_id").join(given.previous, on="item_id", how="left", maintain_order="left")
     in_both = item_ids.is_in(given.previous["item_id"]).to_numpy()
     cluster_ids, changes = _lasting_ids(

@@ -255,7 +255,7 @@ def test_an_id_in_use_is_never_given_twice(settings):
     """A cluster that emerges with the founding members of another living cluster gets an id of its own."""
     settings = settings.model_copy(update={"auto_publish_max_churn": 1.0})
     made.add_items(settings, [made.row(name, name) for name in "abcdef"])
-    _replace_vectors(settings, {"a": 0, "b": 1, "c": 90, "d": 120, "e": 180, "f": 230})
+    _replace_vectors(settings, {"a": 0, "b": 1, "c": 75, "d": 150, "e": 215, "f": 285})
     recluster(settings, made.PROJECT)
     founders = made.clusters_of_items(settings)["a"]
     _replace_vectors(settings, {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 6})

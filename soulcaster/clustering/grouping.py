@@ -1,4 +1,4 @@
-"""Items to clusters and themes: exact joins first, then density on what is left. The same items, the same groups.
+"""Items to clusters and themes: exact joins first, then linkage by probability. The same items, the same groups.
 
 Rows must come in a canonical order (the caller sorts by content hash and id); then nothing depends on how they came in.
 """
@@ -11,15 +11,16 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from soulcaster.clustering.density import leaf_clusters
 from soulcaster.clustering.exact import join_exact, number_by_first_row
 from soulcaster.clustering.exemplars import centroids, pick_exemplars, similarity_to_centroid
-from soulcaster.clustering.neighbors import edges_from_neighbors, nearest_neighbors
-from soulcaster.clustering.themes import group_themes
+from soulcaster.clustering.features import measure_pairs
+from soulcaster.clustering.neighbors import nearest_neighbors
+from soulcaster.clustering.problems import edges_between_units, link_units, same_problem_probability
+from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-ALGORITHM = "exact-joins+hdbscan-leaf-1"
+ALGORITHM = "exact-joins+pair-scorer-1+average-linkage-1"
 N_NEIGHBORS = 30
 SAME_TEXT = 0
 """Position of the reason "same text"; the positions of `keys` follow it."""
@@ -34,6 +35,8 @@ class Grouping(NamedTuple):
     """(n,) 0 to k - 1 by first row, -1 noise."""
     themes: npt.NDArray[np.int64]
     """(k,) 0 to n_themes - 1 by first cluster."""
+    theme_of_item: npt.NDArray[np.int64]
+    """(n,) that of its cluster; noise has one where its neighbourhood agrees on it, else -1."""
     strengths: npt.NDArray[np.float64]
     """(n,) in [0, 1], noise 0."""
     similarities: npt.NDArray[np.float64]
@@ -49,6 +52,8 @@ def group_items(
     text_of_item: npt.NDArray[np.int64],
     keys: Sequence[npt.NDArray[np.int64]] = (),
     *,
+    titles: Sequence[str] | None = None,
+    bodies: Sequence[str] | None = None,
     min_cluster_size: int = 2,
     min_similarity: float,
     on_progress: Callable[[int, int], None] | None = None,
@@ -56,12 +61,14 @@ def group_items(
     """Clusters and themes of all items.
 
     Items with the same text or an equal code in one of `keys` always share a cluster, and `min_cluster_size` of them
-    are one even when nothing else is near. For density they count as one point.
+    are one even when nothing else is near. For linkage they count as one point.
 
     Args:
         matrix: float32 (n_texts, d), L2-normalised, one row a distinct text.
         text_of_item: int64 (n_items,), row of `matrix`, -1 where the item has no vector: such items are noise.
         keys: int64 (n_items,) codes each, -1 = none, the strongest first.
+        titles: n_texts titles, '' for none; without titles and bodies only the vectors speak.
+        bodies: n_texts bodies.
         min_cluster_size: fewest points that make a cluster.
         min_similarity: cosine below which two texts are never neighbours.
         on_progress: called with (texts compared, texts).
@@ -71,12 +78,14 @@ def group_items(
     units, why = join_exact(len(present), [text, *(key[present] for key in keys)])
     unit_of_text = np.zeros(len(matrix), dtype=np.int64)
     unit_of_text[text] = units
-    indices, similarities = nearest_neighbors(matrix, N_NEIGHBORS, on_progress=on_progress)
-    edges = edges_from_neighbors(indices, similarities, unit_of_text, min_similarity=min_similarity)
+    near, similarities = nearest_neighbors(matrix, N_NEIGHBORS, on_progress=on_progress)
+    pairs = measure_pairs(matrix, near, titles, bodies)
+    probability = same_problem_probability(pairs, min_similarity=min_similarity)
     n_units = int(units.max(initial=-1)) + 1
-    found, strengths = leaf_clusters(n_units, edges, min_cluster_size=min_cluster_size)
-    unit_labels = _keep_exact(found.astype(np.int64), units, min_cluster_size)
-    strengths[(found < 0) & (unit_labels >= 0)] = 1.0
+    edges = edges_between_units(pairs, probability, unit_of_text)
+    unit_labels, strengths = link_units(n_units, edges, min_cluster_size=min_cluster_size)
+    unit_labels = _keep_exact(unit_labels, units, min_cluster_size)
+    strengths[np.bincount(units, minlength=n_units) > 1] = 1.0
 
     labels = np.full(len(text_of_item), -1, dtype=np.int64)
     labels[present] = number_by_first_row(unit_labels[units])
@@ -84,9 +93,13 @@ def group_items(
     text_labels[text] = labels[present]
     centers = centroids(matrix, text_labels)
     closeness = similarity_to_centroid(matrix, text_labels, centers)
+    theme_of_item = np.full(len(text_of_item), -1, dtype=np.int64)
+    theme_of_item[present] = group_themes(near, similarities, text_labels)[text]
+    themes, theme_of_item = themes_of_clusters(labels, theme_of_item)
     return Grouping(
         labels=labels,
-        themes=group_themes(centers),
+        themes=themes,
+        theme_of_item=theme_of_item,
         strengths=_spread(strengths[units], present, labels, 0.0),
         similarities=_spread(closeness[text], present, labels, -1.0),
         reasons=_spread(why, present, labels, NOISE),

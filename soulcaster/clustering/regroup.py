@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from soulcaster.clustering.exemplars import centroids, pick_exemplars
 from soulcaster.clustering.grouping import NOISE, Grouping
-from soulcaster.clustering.themes import group_themes
+from soulcaster.clustering.themes import themes_of_clusters
 
 
 def relabel(
@@ -40,9 +40,11 @@ def relabel(
     chosen = np.zeros(len(labels), dtype=bool)
     chosen[placed[first]] = pick_exemplars(pair_labels, closeness[placed[first]])
     moved = (labels >= 0) & ~_keeps_company(found.labels, labels)
+    themes, theme_of_item = themes_of_clusters(labels, found.theme_of_item)
     return Grouping(
         labels=labels,
-        themes=group_themes(centers),
+        themes=themes,
+        theme_of_item=theme_of_item,
         strengths=np.where(moved, 1.0, np.where(labels >= 0, found.strengths, 0.0)),
         similarities=np.where(labels >= 0, closeness, -1.0),
         reasons=np.where(moved, edited_reason, np.where(labels >= 0, found.reasons, NOISE)),

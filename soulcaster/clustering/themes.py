@@ -1,48 +1,93 @@
-"""Clusters to themes: the coarse second level, for people who ask "what is this about" before "what do we fix"."""
+"""Texts to themes: the coarse second level, for people who ask "what is this about" before "what do we fix".
+
+A theme is a part of the neighbour graph that is denser inside than chance by a factor; the tree is that of Bonald et
+al. 2018 (Paris), which is average linkage with the weighted degrees as sizes. No number of themes is asked for.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from soulcaster.clustering.exact import number_by_first_row
+from soulcaster.clustering.linkage import average_linkage, cut_tree
 
-THEME_SIMILARITY = 0.45
-"""Mean cosine similarity at which clusters still share a theme. Source: docs/decisions.md, "Themes"."""
+RESOLUTION = 5.0
+"""Times chance that two parts of one theme must be linked. Source: docs/grouping.md, 3 to 10 hardly differ."""
 
-_BLOCK_ROWS = 256
+_N_NEIGHBORS = 20
+_MIN_SUPPORT = 0.5
+"""Share of a lone text's neighbourhood that must lie in its theme, else it has none."""
 
 
 def group_themes(
-    centers: npt.NDArray[np.float64], *, min_similarity: float = THEME_SIMILARITY
+    near: npt.NDArray[np.int64],
+    similarities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    *,
+    min_similarity: float = 0.0,
 ) -> npt.NDArray[np.int64]:
-    """Theme of every cluster, int64 (k,), numbered by first cluster; a cluster that is like no other is its own theme.
-
-    Average linkage on the clusters' centroids, cut at `min_similarity`. Memory grows with k squared (20,000 clusters:
-    1.6 GB).
+    """Theme of every text, int64 (n,), -1 for none. A cluster is never split; every theme has a cluster.
 
     Args:
-        centers: float64 (k, d), L2-normalised rows; a row of zeros is similar to nothing.
-        min_similarity: cosine, in [-1, 1].
+        near: int64 (n, k), nearest other texts, nearest first.
+        similarities: float32 (n, k), cosine.
+        labels: int64 (n,), cluster of every text, -1 noise.
+        min_similarity: neighbours below it say nothing.
     """
-    k = len(centers)
-    themes = np.arange(k, dtype=np.int64)
-    real = np.flatnonzero(np.any(centers != 0, axis=1))
-    if len(real) > 1:
-        tree = linkage(_condensed_distances(centers[real]), method="average")
-        themes[real] = k + fcluster(tree, 1.0 - min_similarity, criterion="distance")
-    return number_by_first_row(themes)
+    n = len(near)
+    near, similarities = near[:, :_N_NEIGHBORS], similarities[:, :_N_NEIGHBORS]
+    here = np.repeat(np.arange(n), near.shape[1])
+    there, weight = near.ravel(), np.maximum(similarities.ravel(), 0.0).astype(np.float64)
+    told = similarities.ravel() >= min_similarity
+    here, there, weight = here[told], there[told], weight[told]
+    degree = np.bincount(here, weight, minlength=n) + np.bincount(there, weight, minlength=n)
+    node = np.where(labels >= 0, labels, np.arange(n) + int(labels.max(initial=-1)) + 1)
+    sizes = np.bincount(node, degree) if n else np.empty(0)
+    left, right, total = _sum_by_pair(node[here], node[there], weight, len(sizes))
+    merges = average_linkage(left, right, total * degree.sum(), np.maximum(sizes, 1e-9), min_mean=RESOLUTION)
+    themes = cut_tree(len(sizes), merges, RESOLUTION)[node] if n else np.empty(0, dtype=np.int64)
+    inside = np.bincount(here, weight * (themes[here] == themes[there]), minlength=n)
+    around = np.bincount(here, weight, minlength=n)
+    is_lost = (labels < 0) & (inside < _MIN_SUPPORT * np.maximum(around, 1e-9))
+    return _only_with_cluster(np.where(is_lost, -1, themes), labels)
 
 
-def _condensed_distances(centers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Cosine distances in scipy's condensed form; by matrix products, ten times faster than scipy's own `pdist`."""
-    k = len(centers)
-    distances = np.empty(k * (k - 1) // 2, dtype=np.float64)
-    at = 0
-    for start in range(0, k, _BLOCK_ROWS):
-        block = np.clip(1.0 - np.round(centers[start : start + _BLOCK_ROWS] @ centers.T, 9), 0.0, 2.0)
-        for row, values in enumerate(block, start=start):
-            distances[at : at + k - row - 1] = values[row + 1 :]
-            at += k - row - 1
-    return distances
+def themes_of_clusters(
+    labels: npt.NDArray[np.int64], themes: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Theme of every cluster, (k,), numbered by first cluster, and of every row, (n,), by the same numbers.
+
+    The theme of a cluster is that of most of its rows, the lower one in a tie; a cluster without one gets its own.
+
+    Args:
+        labels: int64 (n,), cluster of every row, 0 to k - 1, -1 noise.
+        themes: int64 (n,), theme of every row before, -1 none.
+    """
+    k = int(labels.max(initial=-1)) + 1
+    width = int(themes.max(initial=-1)) + 1
+    placed = np.flatnonzero((labels >= 0) & (themes >= 0))
+    cells, counts = np.unique(labels[placed] * max(width, 1) + themes[placed], return_counts=True)
+    order = np.lexsort((cells, -counts))
+    chosen = width + np.arange(k)
+    first_of, at = np.unique(cells[order] // max(width, 1), return_index=True)
+    chosen[first_of] = cells[order][at] % max(width, 1)
+    numbered = number_by_first_row(chosen)
+    new_number = np.full(width + k, -1, dtype=np.int64)
+    new_number[chosen] = numbered
+    rows = np.where(themes >= 0, np.append(new_number, -1)[themes], -1)
+    return numbered, np.where(labels >= 0, np.append(numbered, -1)[labels], rows)
+
+
+def _sum_by_pair(
+    a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], weight: npt.NDArray[np.float64], n: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    proper = a != b
+    keys, of_key = np.unique(np.minimum(a, b)[proper] * n + np.maximum(a, b)[proper], return_inverse=True)
+    total = np.bincount(of_key, weight[proper], minlength=len(keys)).astype(np.float64)
+    return keys // max(n, 1), keys % max(n, 1), total
+
+
+def _only_with_cluster(themes: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Themes without a cluster are none: there would be nothing to show under them."""
+    return np.where(np.isin(themes, themes[labels >= 0]), themes, -1)

@@ -1,0 +1,235 @@
+"""Candidate pairs of texts and what is measured on each: the evidence the scorer weighs.
+
+Everything is relative to the corpus at hand (whitened vectors, similarity above the neighbourhood's, ranks), so that
+the same weights serve another embedder or another tracker. Order-free: rows decide nothing but their own numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from soulcaster.clustering.lexical import WordVectors, word_vectors
+from soulcaster.clustering.neighbors import nearest_neighbors
+
+Column = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+FEATURES: dict[str, int] = {
+    "whitened": 1,
+    "whitened_local": 1,
+    "whitened_local_wide": 1,
+    "whitened_lead": 1,
+    "whitened_lead_best": 1,
+    "whitened_rank": -1,
+    "cosine_local": 1,
+    "cosine_local_wide": 1,
+    "cosine_lead": 1,
+    "shared_neighbors": 1,
+    "words": 1,
+    "words_local": 1,
+    "words_lead": 1,
+    "words_rank": -1,
+    "words_rarest": 1,
+    "words_sum": 1,
+    "title": 1,
+    "title_local": 1,
+    "title_rank": -1,
+    "title_rarest": 1,
+    "length": 0,
+}
+"""Name of every column, and whether more of it speaks for (1) or against (-1) the same problem; 0: either way."""
+
+_WORD_FEATURES = frozenset(name for name in FEATURES if name.startswith(("words", "title", "length")))
+_N_WHITENED = 15
+_LOCAL, _WIDE = 10, 30
+_SHARED_NEIGHBORS = 10
+_CHUNK_PAIRS = 200_000
+_TITLE_CHARS = 120
+_NO_LENGTH = 1e-6
+
+
+class Pairs(NamedTuple):
+    """Candidate pairs, each once with left < right, ordered."""
+
+    left: Rows
+    right: Rows
+    cosine: Column
+    values: npt.NDArray[np.float32]
+    """(m, len(FEATURES)); NaN where a column says nothing, as words do when there is no text."""
+
+
+def measure_pairs(
+    matrix: npt.NDArray[np.float32],
+    near: Rows,
+    titles: Sequence[str] | None = None,
+    bodies: Sequence[str] | None = None,
+) -> Pairs:
+    """Candidate pairs of the rows of `matrix` and their features.
+
+    Args:
+        matrix: float32 (n, d), L2-normalised, one row a text.
+        near: int64 (n, k), nearest other rows.
+        titles: n titles, '' where a text has none: its first words stand in. None: words are left out.
+        bodies: n bodies.
+    """
+    n = len(matrix)
+    whitened = whiten(matrix)
+    near_whitened, _ = nearest_neighbors(whitened, _N_WHITENED)
+    left, right = _candidates(n, near, near_whitened)
+    values = np.full((len(left), len(FEATURES)), np.nan, dtype=np.float32)
+    column = {name: values[:, position] for position, name in enumerate(FEATURES)}
+    cosine = _dense_products(matrix, left, right)
+    column["whitened"][:] = _dense_products(whitened, left, right)
+    _compare(n, left, right, column["whitened"], column, "whitened")
+    _compare(n, left, right, cosine, column, "cosine")
+    column["shared_neighbors"][:] = _shared_neighbors(near, left, right)
+    if titles is not None and bodies is not None:
+        heads, rests = _split(titles, bodies)
+        whole = word_vectors([f"{head}\n{rest}" for head, rest in zip(heads, rests, strict=True)])
+        _measure_words(whole, n, left, right, column, "words")
+        _measure_words(word_vectors(heads), n, left, right, column, "title")
+        size = np.log1p(np.array([len(a) + len(b) for a, b in zip(heads, rests, strict=True)], dtype=np.float32))
+        column["length"][:] = np.minimum(size[left], size[right])
+    return Pairs(left, right, cosine, values)
+
+
+def whiten(matrix: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Rows centred, their principal axes divided by the root of their spread, L2-normalised; the mean row becomes 0.
+
+    Half way to equal spread: the axes all texts share (product, template) lose weight, the small ones gain no noise.
+    Spreads are shrunk to their mean as far as there are few rows. Source: Su et al. 2021 (whitening), docs/grouping.md.
+    """
+    n, d = matrix.shape
+    if n == 0:
+        return matrix
+    centred = matrix - matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
+    spread, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64) / n)
+    spread = np.maximum(spread, 0.0)
+    spread = (n * spread + d * spread.mean()) / (n + d)
+    scale = np.maximum(spread, 1e-12) ** -0.25
+    turned = centred @ (axes * scale).astype(np.float32)
+    length = np.linalg.norm(turned, axis=1, keepdims=True)
+    result: npt.NDArray[np.float32] = np.divide(turned, length, out=np.zeros_like(turned), where=length > _NO_LENGTH)
+    return result
+
+
+def _candidates(n: int, *neighbors: Rows) -> tuple[Rows, Rows]:
+    near = np.concatenate([np.repeat(np.arange(n), found.shape[1]) for found in neighbors])
+    far = np.concatenate([found.ravel() for found in neighbors])
+    keys = np.unique((np.minimum(near, far) * n + np.maximum(near, far))[far >= 0])
+    return keys // max(n, 1), keys % max(n, 1)
+
+
+def _compare(n: int, left: Rows, right: Rows, similarity: Column, column: dict[str, Column], name: str) -> None:
+    """Fill the columns that say how `similarity` stands among all pairs of either side."""
+    local = _Standing(n, left, right, similarity)
+    level = local.mean_of_best(_LOCAL)
+    column[f"{name}_local"][:] = 2 * similarity - level[left] - level[right]
+    if f"{name}_local_wide" in column:
+        level = local.mean_of_best(_WIDE)
+        column[f"{name}_local_wide"][:] = 2 * similarity - level[left] - level[right]
+    if f"{name}_lead" in column:
+        rivals = local.best_rival()
+        column[f"{name}_lead"][:] = similarity - np.maximum(*rivals)
+        if f"{name}_lead_best" in column:
+            column[f"{name}_lead_best"][:] = similarity - np.minimum(*rivals)
+    if f"{name}_rank" in column:
+        column[f"{name}_rank"][:] = np.log1p(np.maximum(local.rank_left, local.rank_right))
+
+
+class _Standing:
+    """Every text's pairs, most similar first, and where each pair stands among them."""
+
+    def __init__(self, n: int, left: Rows, right: Rows, similarity: Column) -> None:
+        self.n, self.left, self.right = n, left, right
+        text = np.concatenate([left, right])
+        both = np.concatenate([similarity, similarity])
+        order = np.lexsort((-both, text))
+        self.text, self.value = text[order], both[order]
+        start = np.zeros(n + 1, dtype=np.int64)
+        np.cumsum(np.bincount(text, minlength=n), out=start[1:])
+        self.position = np.arange(len(order)) - start[self.text]
+        rank = np.empty(len(order), dtype=np.int32)
+        rank[order] = self.position
+        self.rank_left, self.rank_right = rank[: len(left)], rank[len(left) :]
+
+    def mean_of_best(self, k: int) -> Column:
+        """Mean of the k highest similarities of every text, (n,); 0 for a text without pairs."""
+        best = self.position < k
+        total = np.bincount(self.text[best], self.value[best], minlength=self.n)
+        return (total / np.maximum(1, np.bincount(self.text[best], minlength=self.n))).astype(np.float32)
+
+    def best_rival(self) -> tuple[Column, Column]:
+        """The highest similarity either side has with somebody else, 0 where there is nobody."""
+        top = np.zeros((2, self.n), dtype=np.float32)
+        for place in (0, 1):
+            at = self.position == place
+            top[place, self.text[at]] = self.value[at]
+        return (
+            np.where(self.rank_left == 0, top[1][self.left], top[0][self.left]),
+            np.where(self.rank_right == 0, top[1][self.right], top[0][self.right]),
+        )
+
+
+def _chunks(n_pairs: int) -> Iterator[slice]:
+    return (slice(start, start + _CHUNK_PAIRS) for start in range(0, n_pairs, _CHUNK_PAIRS))
+
+
+def _dense_products(matrix: npt.NDArray[np.float32], left: Rows, right: Rows) -> Column:
+    result = np.empty(len(left), dtype=np.float32)
+    for part in _chunks(len(left)):
+        result[part] = np.einsum("nd,nd->n", matrix[left[part]], matrix[right[part]])
+    return np.round(result, 6)
+
+
+def _shared_neighbors(near: Rows, left: Rows, right: Rows) -> Column:
+    """Share of the nearest neighbours (and of the texts themselves) that both sides have."""
+    n, k = len(near), min(near.shape[1], _SHARED_NEIGHBORS)
+    columns = np.hstack([np.arange(n)[:, None], near[:, :k]]).ravel()
+    around = csr_array((np.ones(len(columns), dtype=np.float32), columns, np.arange(n + 1) * (k + 1)), shape=(n, n))
+    result = np.empty(len(left), dtype=np.float32)
+    for part in _chunks(len(left)):
+        result[part] = around[left[part]].multiply(around[right[part]]).sum(axis=1)
+    return result / np.float32(k + 1)
+
+
+def _split(titles: Sequence[str], bodies: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Title and the rest of every text; where there is no title the text's first characters are it."""
+    heads = [title if title.strip() else body[:_TITLE_CHARS] for title, body in zip(titles, bodies, strict=True)]
+    rests = [body if title.strip() else body[_TITLE_CHARS:] for title, body in zip(titles, bodies, strict=True)]
+    return heads, rests
+
+
+def _measure_words(vectors: WordVectors, n: int, left: Rows, right: Rows, column: dict[str, Column], name: str) -> None:
+    """Fill the columns on shared words."""
+    pattern = (vectors.weights.indices, vectors.weights.indptr)
+    rare = csr_array((vectors.rarity[pattern[0]], *pattern), shape=vectors.weights.shape)
+    ones = csr_array((np.ones(len(pattern[0]), dtype=np.float32), *pattern), shape=vectors.weights.shape)
+    for part in _chunks(len(left)):
+        product = vectors.weights[left[part]].multiply(vectors.weights[right[part]])
+        column[name][part] = np.round(product.sum(axis=1), 6)
+        shared = csr_array(rare[left[part]].multiply(ones[right[part]]))
+        column[f"{name}_rarest"][part] = _row_maxima(shared) / np.float32(np.log(n + 1))
+        if f"{name}_sum" in column:
+            column[f"{name}_sum"][part] = np.log1p(shared.sum(axis=1))
+    _compare(n, left, right, column[name], column, name)
+
+
+def _row_maxima(matrix: csr_array) -> Column:
+    """Largest entry of every row, 0 where there is none."""
+    result = np.zeros(matrix.shape[0], dtype=np.float32)
+    filled = np.flatnonzero(np.diff(matrix.indptr))
+    if len(filled):
+        result[filled] = np.maximum.reduceat(matrix.data, matrix.indptr[filled])
+    return result
+
+
+def columns_of(group: str) -> list[int]:
+    """Positions of the columns of a group of signals: 'words' or 'vectors'; what the ablation leaves out."""
+    wanted = _WORD_FEATURES if group == "words" else FEATURES.keys() - _WORD_FEATURES
+    return [position for position, name in enumerate(FEATURES) if name in wanted]

@@ -1,0 +1,60 @@
+"""Words of texts as sparse TF-IDF vectors: what two reports share, and how rare it is.
+
+Words are runs of letters and digits, inner dots, dashes and the like included (`libx-1.2`, `foo.bar`); in scripts
+without blanks every character is a word. Words that stand in every text (a report template) weigh nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import csr_array
+
+_WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{N}_]+(?:[.+#'-][\p{L}\p{N}_]+)*"
+_MOST_CHARS = 4000
+_MOST_WORDS = 48
+"""Heaviest words kept of a text; more changed no figure of docs/grouping.md and cost time."""
+
+
+class WordVectors(NamedTuple):
+    """TF-IDF of n texts over v words that two texts or more share."""
+
+    weights: csr_array
+    """float32 (n, v); rows had length 1 before words of one text alone and the lightest ones were dropped."""
+    rarity: npt.NDArray[np.float32]
+    """(v,) log((n + 1) / (texts with the word + 1))."""
+
+
+def word_vectors(texts: Sequence[str]) -> WordVectors:
+    """TF-IDF vectors, sublinear in the count of a word within a text."""
+    n = len(texts)
+    words = pl.DataFrame(
+        {
+            "row": pl.Series(np.arange(n), dtype=pl.Int64),
+            "word": pl.Series(texts, dtype=pl.String).str.slice(0, _MOST_CHARS).str.to_lowercase(),
+        }
+    ).with_columns(pl.col("word").str.extract_all(_WORD))
+    counts = words.explode("word").drop_nulls().group_by("row", "word").len("count")
+    known = counts.group_by("word").len("texts").sort("word").with_row_index("column")
+    placed = counts.join(known, on="word").sort("row", "column")
+    row, column = placed["row"].to_numpy(), placed["column"].to_numpy().astype(np.int64)
+    rarity = np.log((n + 1.0) / (known["texts"].to_numpy() + 1.0))
+    weight = (1.0 + np.log(placed["count"].to_numpy())) * rarity[column]
+    length = np.sqrt(np.bincount(row, weight**2, minlength=n))
+    weight /= np.maximum(length[row], 1e-9)
+    shared = np.flatnonzero((placed["texts"].to_numpy() > 1) & (weight > 0))
+    kept = np.sort(shared[_heaviest(row[shared], np.round(weight[shared], 9), n)])
+    matrix = csr_array((weight[kept].astype(np.float32), (row[kept], column[kept])), shape=(n, known.height))
+    return WordVectors(matrix, rarity.astype(np.float32))
+
+
+def _heaviest(row: npt.NDArray[np.int64], weight: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
+    """Positions of the heaviest words of every row, ties by position."""
+    order = np.lexsort((np.arange(len(row)), -weight, row))
+    start = np.zeros(n + 1, dtype=np.int64)
+    np.cumsum(np.bincount(row, minlength=n), out=start[1:])
+    return order[np.arange(len(row)) - start[row[order]] < _MOST_WORDS]

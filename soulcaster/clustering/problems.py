@@ -1,0 +1,59 @@
+"""Candidate pairs to problems: how probable each pair is, and which groups hang together on the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from soulcaster.clustering.features import Pairs
+from soulcaster.clustering.linkage import average_linkage, cut_tree
+from soulcaster.clustering.neighbors import Edges
+from soulcaster.clustering.scorer import correct_base_rate, load_scorer, log_odds
+
+_FLOOR = 0.02
+"""Pairs less probable than this count as 0: they are most of all pairs and decide nothing."""
+
+MIN_MEAN_PROBABILITY = 0.13
+"""Mean probability over all pairs of a group below which it is cut apart. Source: docs/grouping.md, "The cut"."""
+
+_SAME_WORDING, _CERTAIN = 0.985, 0.99
+"""Texts whose cosine is at least the first differ in wording only, in any corpus: they get at least the second."""
+
+
+def same_problem_probability(pairs: Pairs, *, min_similarity: float) -> npt.NDArray[np.float64]:
+    """Calibrated probability of every pair, float64 (m,); 0 where the cosine is below `min_similarity`."""
+    scorer = load_scorer()
+    probability = correct_base_rate(scorer, log_odds(scorer, pairs.values))
+    probability = np.where(pairs.cosine >= _SAME_WORDING, np.maximum(probability, _CERTAIN), probability)
+    return np.where(pairs.cosine >= min_similarity, probability, 0.0)
+
+
+def edges_between_units(pairs: Pairs, probability: npt.NDArray[np.float64], unit: npt.NDArray[np.int64]) -> Edges:
+    """The pairs as edges between units, each once with its highest probability; distance is 1 - probability.
+
+    Args:
+        pairs: candidate pairs of texts.
+        probability: float64 (m,).
+        unit: int64 (n_texts,), which texts count as one point.
+    """
+    kept = probability >= _FLOOR
+    a, b, best = unit[pairs.left[kept]], unit[pairs.right[kept]], probability[kept]
+    left, right = np.minimum(a, b), np.maximum(a, b)
+    order = np.lexsort((-best, right, left))
+    left, right, best = left[order], right[order], best[order]
+    first = left < right
+    first[1:] &= (left[1:] != left[:-1]) | (right[1:] != right[:-1])
+    return Edges(left[first], right[first], 1.0 - best[first])
+
+
+def link_units(n: int, edges: Edges, *, min_cluster_size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Labels int64 (n,), -1 noise, and membership strengths float64 (n,): mean probability to the others, noise 0."""
+    probability = 1.0 - edges.distance
+    merges = average_linkage(edges.left, edges.right, probability, np.ones(n), min_mean=MIN_MEAN_PROBABILITY)
+    groups = cut_tree(n, merges, MIN_MEAN_PROBABILITY)
+    sizes = np.bincount(groups, minlength=n)[groups] if n else np.empty(0, dtype=np.int64)
+    labels = np.where(sizes >= min_cluster_size, groups, -1)
+    inside = (groups[edges.left] == groups[edges.right]) & (labels[edges.left] >= 0)
+    total = np.bincount(edges.left[inside], probability[inside], minlength=n)
+    total += np.bincount(edges.right[inside], probability[inside], minlength=n)
+    return labels, total / np.maximum(sizes - 1, 1)

@@ -1,0 +1,104 @@
+"""How probable it is that two texts tell of the same problem: a sum of one curve a feature.
+
+A generalised additive model, monotone where the sign is known. Being a sum, it tells what each signal gave
+(`contributions`), and a signal that is missing is left out of it. The base rate differs thirtyfold between trackers:
+`correct_base_rate` finds it from the unlabelled pairs themselves.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from soulcaster.clustering.features import FEATURES
+
+_ASSET = "scorer.npz"
+_MOST_ROUNDS = 200
+_LOWEST_RATE, _HIGHEST_RATE = 1e-5, 0.5
+_CHUNK_PAIRS = 500_000
+
+_TRUST = 0.5
+"""How far the estimated base rate is believed, in log-odds: it is off by up to three times on the labelled sets."""
+
+
+class Scorer(NamedTuple):
+    """Weights of one fitted scorer."""
+
+    version: str
+    knots: npt.NDArray[np.float32]
+    """(features, k), ascending, filled up with infinity: where each curve bends."""
+    steps: npt.NDArray[np.float32]
+    """(features, k): log-odds at each knot, mean 0 over the training pairs; straight lines between them."""
+    intercept: float
+    base_rate: float
+    """Share of same-problem pairs among the training pairs; the log-odds are right for this rate."""
+
+
+@cache
+def load_scorer() -> Scorer:
+    """The scorer that comes with the package. How it was fitted: assets/README.md."""
+    with resources.as_file(resources.files("soulcaster.clustering") / "assets" / _ASSET) as path, np.load(path) as data:
+        return Scorer(
+            version=str(data["version"]),
+            knots=data["knots"],
+            steps=data["steps"],
+            intercept=float(data["intercept"]),
+            base_rate=float(data["base_rate"]),
+        )
+
+
+def contributions(scorer: Scorer, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Log-odds that each feature gives, float32 (m, features); 0 where it is missing.
+
+    Args:
+        scorer: the weights.
+        values: float32 (m, features), in the order of `FEATURES`.
+    """
+    result = np.empty(values.shape, dtype=np.float32)
+    for position in range(values.shape[1]):
+        column = values[:, position]
+        is_knot = np.isfinite(scorer.knots[position])
+        given = np.interp(column, scorer.knots[position][is_knot], scorer.steps[position][is_knot])
+        result[:, position] = np.where(np.isnan(column), 0.0, given)
+    return result
+
+
+def log_odds(scorer: Scorer, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Log-odds of the same problem, float64 (m,), at the training base rate."""
+    result = np.empty(len(values), dtype=np.float64)
+    for start in range(0, len(values), _CHUNK_PAIRS):
+        part = slice(start, start + _CHUNK_PAIRS)
+        result[part] = contributions(scorer, values[part]).sum(axis=1, dtype=np.float64)
+    return np.round(result + scorer.intercept, 6)
+
+
+def correct_base_rate(scorer: Scorer, odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Probabilities, float64 (m,), for the base rate of these pairs, which is estimated from them.
+
+    Expectation maximisation on the rate alone. Source: Saerens, Latinne, Decaestecker 2002.
+    """
+    if len(odds) == 0:
+        return odds
+    rate = scorer.base_rate
+    trained = np.log(rate / (1 - rate))
+    for _ in range(_MOST_ROUNDS):
+        probability = 1 / (1 + np.exp(trained - np.log(rate / (1 - rate)) - odds))
+        estimate = float(np.clip(probability.mean(), _LOWEST_RATE, _HIGHEST_RATE))
+        if abs(estimate - rate) < 1e-4 * rate:
+            break
+        rate = estimate
+    shift = _TRUST * (np.log(rate / (1 - rate)) - trained)
+    corrected: npt.NDArray[np.float64] = np.round(1 / (1 + np.exp(-odds - shift)), 9)
+    return corrected
+
+
+def top_reasons(scorer: Scorer, values: npt.NDArray[np.float32], limit: int = 3) -> list[list[tuple[str, float]]]:
+    """For every pair the features that speak loudest, name and log-odds, loudest first."""
+    names = list(FEATURES)
+    given = contributions(scorer, values)
+    order = np.argsort(-np.abs(given), axis=1, kind="stable")[:, :limit]
+    return [[(names[at], float(row[at])) for at in best] for row, best in zip(given, order, strict=True)]
