@@ -125,8 +125,11 @@ def test_items_are_exported_with_the_promised_columns(demo_home, tmp_path, suffi
     """All three formats hold one row an item, with the columns other people's scripts rely on."""
     path = tmp_path / f"items.{suffix}"
     run(demo_home, "export", "items", "-o", path)
-    readers = {"parquet": pl.read_parquet, "csv": pl.read_csv, "jsonl": lambda file: pl.read_ndjson(file, infer_schema_length=None)}
-    frame = readers[suffix](path)
+    frame = {
+        "parquet": lambda: pl.read_parquet(path),
+        "csv": lambda: pl.read_csv(path),
+        "jsonl": lambda: pl.read_ndjson(path, infer_schema_length=None),
+    }[suffix]()
 
     promised = ["project_id", "source", "external_id", "item_id", "cluster_id", "theme_id", "membership_strength"]
     assert set(promised) | {"created_at", "title"} <= set(frame.columns)
