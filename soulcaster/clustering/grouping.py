@@ -15,7 +15,8 @@ from soulcaster.clustering.exact import join_exact, number_by_first_row
 from soulcaster.clustering.exemplars import centroids, pick_exemplars, similarity_to_centroid
 from soulcaster.clustering.features import measure_pairs
 from soulcaster.clustering.neighbors import nearest_neighbors
-from soulcaster.clustering.problems import edges_between_units, link_units, same_problem_probability
+from soulcaster.clustering.problems import edges_between_units, find_remote, link_units, same_problem_probability
+from soulcaster.clustering.scorer import Scorer
 from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -56,6 +57,7 @@ def group_items(
     bodies: Sequence[str] | None = None,
     min_cluster_size: int = 2,
     min_similarity: float,
+    scorer: Scorer | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Grouping:
     """Clusters and themes of all items.
@@ -71,6 +73,7 @@ def group_items(
         bodies: n_texts bodies.
         min_cluster_size: fewest points that make a cluster.
         min_similarity: cosine below which two texts are never neighbours.
+        scorer: weights for the probability; None: those of the package.
         on_progress: called with (texts compared, texts).
     """
     present = np.flatnonzero(text_of_item >= 0)
@@ -80,7 +83,8 @@ def group_items(
     unit_of_text[text] = units
     near, similarities = nearest_neighbors(matrix, N_NEIGHBORS, on_progress=on_progress)
     pairs = measure_pairs(matrix, near, titles, bodies)
-    probability = same_problem_probability(pairs, min_similarity=min_similarity)
+    is_remote = find_remote(similarities)
+    probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
     n_units = int(units.max(initial=-1)) + 1
     edges = edges_between_units(pairs, probability, unit_of_text)
     unit_labels, strengths = link_units(n_units, edges, min_cluster_size=min_cluster_size)
@@ -94,7 +98,7 @@ def group_items(
     centers = centroids(matrix, text_labels)
     closeness = similarity_to_centroid(matrix, text_labels, centers)
     theme_of_item = np.full(len(text_of_item), -1, dtype=np.int64)
-    theme_of_item[present] = group_themes(near, similarities, text_labels)[text]
+    theme_of_item[present] = group_themes(near, similarities, text_labels, is_remote)[text]
     themes, theme_of_item = themes_of_clusters(labels, theme_of_item)
     return Grouping(
         labels=labels,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from soulcaster.clustering.features import Pairs
 from soulcaster.clustering.linkage import average_linkage, cut_tree
 from soulcaster.clustering.neighbors import Edges
-from soulcaster.clustering.scorer import correct_base_rate, load_scorer, log_odds
+from soulcaster.clustering.scorer import Scorer, correct_base_rate, load_scorer, log_odds
 
 _FLOOR = 0.02
 """Pairs less probable than this count as 0: they are most of all pairs and decide nothing."""
@@ -16,16 +16,41 @@ _FLOOR = 0.02
 MIN_MEAN_PROBABILITY = 0.13
 """Mean probability over all pairs of a group below which it is cut apart. Source: docs/grouping.md, "The cut"."""
 
+_NEIGHBORHOOD = 10
+_REMOTE, _CLOSE = 0.65, 0.9
+"""A text is remote below this share of the median similarity to its neighbourhood; the cosine it then needs."""
+
 _SAME_WORDING, _CERTAIN = 0.985, 0.99
 """Texts whose cosine is at least the first differ in wording only, in any corpus: they get at least the second."""
 
 
-def same_problem_probability(pairs: Pairs, *, min_similarity: float) -> npt.NDArray[np.float64]:
-    """Calibrated probability of every pair, float64 (m,); 0 where the cosine is below `min_similarity`."""
-    scorer = load_scorer()
+def find_remote(similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Mask (n,): texts with nothing much around them, compared with what is usual here; none among very few texts.
+
+    Args:
+        similarities: float32 (n, k), cosine to the nearest other texts, nearest first.
+    """
+    n, k = similarities.shape
+    if k < _NEIGHBORHOOD:
+        return np.zeros(n, dtype=bool)
+    level = similarities[:, :_NEIGHBORHOOD].mean(axis=1, dtype=np.float64)
+    is_remote: npt.NDArray[np.bool_] = np.round(level, 5) < np.round(_REMOTE * np.median(level), 5)
+    return is_remote
+
+
+def same_problem_probability(
+    pairs: Pairs, is_remote: npt.NDArray[np.bool_], *, min_similarity: float, scorer: Scorer | None = None
+) -> npt.NDArray[np.float64]:
+    """Calibrated probability of every pair, float64 (m,); 0 where the cosine is below `min_similarity`.
+
+    A remote text is grouped only with one it is really close to: what has no company at all looks like a pair merely
+    because everything else is further away.
+    """
+    scorer = scorer or load_scorer()
     probability = correct_base_rate(scorer, log_odds(scorer, pairs.values))
     probability = np.where(pairs.cosine >= _SAME_WORDING, np.maximum(probability, _CERTAIN), probability)
-    return np.where(pairs.cosine >= min_similarity, probability, 0.0)
+    asked = np.where(is_remote[pairs.left] | is_remote[pairs.right], max(_CLOSE, min_similarity), min_similarity)
+    return np.where(pairs.cosine >= asked, probability, 0.0)
 
 
 def edges_between_units(pairs: Pairs, probability: npt.NDArray[np.float64], unit: npt.NDArray[np.int64]) -> Edges:

@@ -18,7 +18,8 @@ from soulcaster.clustering.features import FEATURES
 
 _ASSET = "scorer.npz"
 _MOST_ROUNDS = 200
-_LOWEST_RATE, _HIGHEST_RATE = 1e-5, 0.5
+_RAREST, _HIGHEST_RATE = 6.0, 0.5
+"""The rate is at least the trained one over the first: where hardly any pair is right the estimate falls to zero."""
 _CHUNK_PAIRS = 500_000
 
 _TRUST = 0.5
@@ -87,7 +88,7 @@ def correct_base_rate(scorer: Scorer, odds: npt.NDArray[np.float64]) -> npt.NDAr
     trained = np.log(rate / (1 - rate))
     for _ in range(_MOST_ROUNDS):
         probability = 1 / (1 + np.exp(trained - np.log(rate / (1 - rate)) - odds))
-        estimate = float(np.clip(probability.mean(), _LOWEST_RATE, _HIGHEST_RATE))
+        estimate = float(np.clip(probability.mean(), scorer.base_rate / _RAREST, _HIGHEST_RATE))
         if abs(estimate - rate) < 1e-4 * rate:
             break
         rate = estimate

@@ -24,8 +24,7 @@ def group_themes(
     near: npt.NDArray[np.int64],
     similarities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
-    *,
-    min_similarity: float = 0.0,
+    is_remote: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int64]:
     """Theme of every text, int64 (n,), -1 for none. A cluster is never split; every theme has a cluster.
 
@@ -33,14 +32,12 @@ def group_themes(
         near: int64 (n, k), nearest other texts, nearest first.
         similarities: float32 (n, k), cosine.
         labels: int64 (n,), cluster of every text, -1 noise.
-        min_similarity: neighbours below it say nothing.
+        is_remote: mask (n,) of texts that are like nothing much; alone they have no theme.
     """
     n = len(near)
     near, similarities = near[:, :_N_NEIGHBORS], similarities[:, :_N_NEIGHBORS]
     here = np.repeat(np.arange(n), near.shape[1])
     there, weight = near.ravel(), np.maximum(similarities.ravel(), 0.0).astype(np.float64)
-    told = similarities.ravel() >= min_similarity
-    here, there, weight = here[told], there[told], weight[told]
     degree = np.bincount(here, weight, minlength=n) + np.bincount(there, weight, minlength=n)
     node = np.where(labels >= 0, labels, np.arange(n) + int(labels.max(initial=-1)) + 1)
     sizes = np.bincount(node, degree) if n else np.empty(0)
@@ -49,7 +46,7 @@ def group_themes(
     themes = cut_tree(len(sizes), merges, RESOLUTION)[node] if n else np.empty(0, dtype=np.int64)
     inside = np.bincount(here, weight * (themes[here] == themes[there]), minlength=n)
     around = np.bincount(here, weight, minlength=n)
-    is_lost = (labels < 0) & (inside < _MIN_SUPPORT * np.maximum(around, 1e-9))
+    is_lost = (labels < 0) & (is_remote | (inside < _MIN_SUPPORT * np.maximum(around, 1e-9)))
     return _only_with_cluster(np.where(is_lost, -1, themes), labels)
 
 

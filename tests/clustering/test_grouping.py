@@ -115,7 +115,7 @@ def test_texts_of_two_topics_make_two_themes_and_a_cluster_is_never_split():
     labels = np.full(160, -1)
     labels[[0, 1, 45, 46]] = [0, 0, 1, 1]
 
-    themes = group_themes(*nearest_neighbors(matrix, 10), labels)
+    themes = group_themes(*nearest_neighbors(matrix, 10), labels, np.zeros(160, dtype=bool))
 
     assert themes[0] == themes[1]
     assert themes[45] == themes[46]
@@ -138,4 +138,7 @@ def test_too_few_clusters_for_a_tree_still_have_themes(k):
     """None and one cluster: none and one theme."""
     near, similarities = nearest_neighbors(np.ones((k, 4), dtype=np.float32))
 
-    assert list(range(k)) == group_themes(near, similarities, np.zeros(k, dtype=np.int64)).tolist()
+    assert (
+        list(range(k))
+        == group_themes(near, similarities, np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)).tolist()
+    )

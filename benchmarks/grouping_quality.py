@@ -1,0 +1,220 @@
+"""How well groups agree with the truth: ours with the scorer fitted without the judged set, beside other ways.
+
+    python benchmarks/grouping_quality.py DATA_DIR [--ablate] [--plot docs/images/calibration.png] [--peers]
+
+DATA_DIR holds the labelled sets the scorer is trained on. Vectors are kept in benchmarks/out. Peers that are not
+installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from soulcaster.clustering import train_scorer
+from soulcaster.clustering.density import leaf_clusters
+from soulcaster.clustering.features import FEATURES
+from soulcaster.clustering.grouping import group_items
+from soulcaster.clustering.neighbors import edges_from_neighbors, nearest_neighbors
+from soulcaster.clustering.quality import measure
+from soulcaster.clustering.scorer import Scorer, correct_base_rate, log_odds
+from soulcaster.embedders.minilm import MiniLMEmbedder
+
+OUT = Path(__file__).resolve().parent / "out"
+THEME_SETS = ("labelled_banking77", "labelled_clinc150", "labelled_stackoverflow20")
+SIGNALS = {
+    "whitened vectors": ("whitened",),
+    "cosine above the neighbourhood": ("cosine",),
+    "shared neighbours": ("shared_neighbors",),
+    "words": ("words",),
+    "title words": ("title",),
+    "length": ("length",),
+    "leads and ranks": tuple(name for name in FEATURES if "lead" in name or "rank" in name),
+}
+
+
+def embed_cached(name: str) -> Callable[[list[str]], np.ndarray]:
+    """An embedder that keeps the vectors of a set in a file."""
+
+    def embed(texts: list[str]) -> np.ndarray:
+        path = OUT / f"{name}_{len(texts)}.npy"
+        if not path.exists():
+            OUT.mkdir(parents=True, exist_ok=True)
+            np.save(path, MiniLMEmbedder().embed(texts))
+        return np.load(path)
+
+    return embed
+
+
+def without(pairs: train_scorer.TrainingPairs, columns: list[int]) -> train_scorer.TrainingPairs:
+    """The pairs with these columns blinded."""
+    values = pairs.values.copy()
+    values[:, columns] = 0.0
+    return pairs._replace(values=values)
+
+
+def greedy(matrix: np.ndarray) -> np.ndarray:
+    """In order of arrival: the cluster of the nearest earlier text with cosine 0.72 or more."""
+    labels = np.arange(len(matrix))
+    for row in range(1, len(matrix)):
+        products = matrix[:row] @ matrix[row]
+        best = int(products.argmax())
+        if products[best] >= 0.72:
+            labels[row] = labels[best]
+    return np.where(np.bincount(labels)[labels] > 1, labels, -1)
+
+
+def leaf(matrix: np.ndarray) -> np.ndarray:
+    """HDBSCAN's leaves in full dimension, floor 0.5."""
+    return leaf_clusters(len(matrix), edges_from_neighbors(*nearest_neighbors(matrix), min_similarity=0.5))[0]
+
+
+def umap_hdbscan(matrix: np.ndarray) -> np.ndarray:
+    """BERTopic's settings."""
+    import hdbscan
+    import umap
+
+    reducer = umap.UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine", random_state=42)
+    return hdbscan.HDBSCAN(min_cluster_size=10).fit_predict(reducer.fit_transform(matrix).astype(np.float64))
+
+
+def evoc(matrix: np.ndarray) -> np.ndarray:
+    """EVoC as it comes."""
+    from evoc import EVoC
+
+    return EVoC(random_state=42).fit_predict(matrix)
+
+
+def show(name: str, labels: np.ndarray, truth: np.ndarray) -> None:
+    """One line of the table."""
+    found = measure(labels, truth)
+    print(
+        f"  {name:34} pair {found.pair_precision:.3f} {found.pair_recall:.3f} {found.pair_f1:.3f}"
+        f"  B-cubed {found.bcubed_f1:.3f}  AMI {found.ami:.3f}"
+        f"  groups {found.n_clusters:6,}  noise {found.noise_share:.2f}",
+        flush=True,
+    )
+
+
+def show_peers(matrix: np.ndarray, truth: np.ndarray, *, peers: bool) -> None:
+    """The other ways on the same vectors."""
+    ways = {"greedy >= 0.72": greedy, "HDBSCAN leaf": leaf}
+    if peers:
+        ways |= {"UMAP-5 + HDBSCAN 10": umap_hdbscan, "EVoC": evoc}
+    for name, way in ways.items():
+        try:
+            show(name, way(matrix), truth)
+        except ImportError:
+            print(f"  {name:34} not installed")
+
+
+def show_duplicates(
+    sets: dict[str, train_scorer.LabelledSet],
+    pairs: dict[str, list[train_scorer.TrainingPairs]],
+    *,
+    ablate: bool,
+    peers: bool,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Table of the sets of duplicates; probabilities and truth of every judged pair."""
+    judged = []
+    for name in train_scorer.DUPLICATE_SETS:
+        print(name)
+        given = sets[name]
+        rest = [copy for other, copies in pairs.items() if other != name for copy in copies]
+
+        def ours(scorer: Scorer, given: train_scorer.LabelledSet = given) -> np.ndarray:
+            rows = np.arange(len(given.matrix))
+            return group_items(
+                given.matrix, rows, titles=given.titles, bodies=given.bodies, min_similarity=0.5, scorer=scorer
+            ).labels
+
+        scorer = train_scorer.fit(rest, "without")
+        show("ours", ours(scorer), given.truth)
+        whole = pairs[name][0]
+        judged.append((correct_base_rate(scorer, log_odds(scorer, whole.values)), whole.is_same))
+        show_peers(given.matrix, given.truth, peers=peers)
+        for signal, starts in SIGNALS.items() if ablate else ():
+            columns = [at for at, column in enumerate(FEATURES) if column.startswith(starts)]
+            blind = train_scorer.fit([without(copy, columns) for copy in rest], "blind")
+            steps = blind.steps.copy()
+            steps[columns] = 0.0
+            show(f"ours without {signal}", ours(blind._replace(steps=steps)), given.truth)
+    return judged
+
+
+def show_themes(data_dir: Path, scorer: Scorer, *, peers: bool) -> None:
+    """Table of the intent sets: themes beside other ways; how much of what is no intent is left alone."""
+    for name in THEME_SETS:
+        print(name)
+        frame = pl.read_parquet(data_dir / name / "data.parquet")
+        texts, label = frame["text"].to_list(), frame["label"].cast(pl.String)
+        matrix = embed_cached(f"{name}_all")(texts)
+        alone = (label == "oos").to_numpy()
+        truth = np.where(alone, -1, label.rank("dense").cast(pl.Int64).to_numpy())
+        found = group_items(
+            matrix, np.arange(len(matrix)), titles=[""] * len(texts), bodies=texts, min_similarity=0.5, scorer=scorer
+        )
+        show("ours, themes", found.theme_of_item, truth)
+        show("ours, clusters", found.labels, truth)
+        if alone.any():
+            in_none = (found.labels[alone] < 0).mean(), (found.theme_of_item[alone] < 0).mean()
+            print(f"  'oos' left as noise: {in_none[0]:.2f} of clusters, {in_none[1]:.2f} of themes")
+        show_peers(matrix, truth, peers=peers)
+
+
+def plot(judged: list[tuple[np.ndarray, np.ndarray]], path: Path) -> None:
+    """Calibration of the held-out probabilities as PNG, drawn by plotly in Chromium."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(go.Scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"dash": "dot"}))
+    for name, (probability, is_same) in zip(train_scorer.DUPLICATE_SETS, judged, strict=True):
+        edges = np.array([0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+        place = np.clip(np.searchsorted(edges, probability, side="right") - 1, 0, len(edges) - 2)
+        bins = [at for at in range(len(edges) - 1) if (place == at).sum() >= 10]
+        figure.add_scatter(
+            x=[probability[place == at].mean() for at in bins], y=[is_same[place == at].mean() for at in bins],
+            mode="lines+markers", name=name.removeprefix("labelled_dup_"),
+        )  # fmt: skip
+    figure.update_layout(
+        template="plotly_white", width=720, height=480, xaxis_title="probability the scorer gives",
+        yaxis_title="share that is the same problem", margin={"t": 20, "r": 20},
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page.html"
+        figure.write_html(page, include_plotlyjs=True, config={"staticPlot": True})
+        subprocess.run(
+            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--window-size=740,500", "--hide-scrollbars",
+             "--virtual-time-budget=5000", f"--screenshot={path.resolve()}", page.as_uri()],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    print(f"wrote {path}")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data_dir", type=Path)
+    parser.add_argument("--ablate", action="store_true", help="also without each signal in turn")
+    parser.add_argument("--peers", action="store_true", help="also UMAP + HDBSCAN and EVoC where installed")
+    parser.add_argument("--plot", type=Path, help="write the calibration plot here")
+    parser.add_argument("--themes", action=argparse.BooleanOptionalAction, default=True)
+    asked = parser.parse_args()
+    names = train_scorer.DUPLICATE_SETS + train_scorer.INTENT_SETS
+    sets = {name: train_scorer.read_set(asked.data_dir / name, embed_cached(name)) for name in names}
+    pairs = {name: train_scorer.training_pairs(given) for name, given in sets.items()}
+    judged = show_duplicates(sets, pairs, ablate=asked.ablate, peers=asked.peers)
+    if asked.plot:
+        plot(judged, asked.plot)
+    if asked.themes:
+        duplicates = [copy for name in train_scorer.DUPLICATE_SETS for copy in pairs[name]]
+        show_themes(asked.data_dir, train_scorer.fit(duplicates, "without intents"), peers=asked.peers)
+
+
+if __name__ == "__main__":
+    main()
