@@ -14,7 +14,7 @@ import numpy.typing as npt
 from soulcaster.clustering.exact import join_exact, number_by_first_row
 from soulcaster.clustering.exemplars import centroids, pick_exemplars, similarity_to_centroid
 from soulcaster.clustering.features import measure_pairs
-from soulcaster.clustering.neighbors import nearest_neighbors
+from soulcaster.clustering.neighbors import Edges, nearest_neighbors
 from soulcaster.clustering.problems import edges_between_units, find_remote, link_units, same_problem_probability
 from soulcaster.clustering.scorer import Scorer
 from soulcaster.clustering.themes import group_themes, themes_of_clusters
@@ -65,16 +65,10 @@ def group_items(
     Items with the same text or an equal code in one of `keys` always share a cluster, and `min_cluster_size` of them
     are one even when nothing else is near. For linkage they count as one point.
 
-    Args:
-        matrix: float32 (n_texts, d), L2-normalised, one row a distinct text.
-        text_of_item: int64 (n_items,), row of `matrix`, -1 where the item has no vector: such items are noise.
-        keys: int64 (n_items,) codes each, -1 = none, the strongest first.
-        titles: n_texts titles, '' for none; without titles and bodies only the vectors speak.
-        bodies: n_texts bodies.
-        min_cluster_size: fewest points that make a cluster.
-        min_similarity: cosine below which two texts are never neighbours.
-        scorer: weights for the probability; None: those of the package.
-        on_progress: called with (texts compared, texts).
+    `matrix` is float32 (n_texts, d), L2-normalised; `text_of_item` int64 (n_items,), its row, -1 where an item has no
+    vector: such items are noise. `keys` are int64 (n_items,) codes each, -1 = none, the strongest first. `titles` and
+    `bodies` are n_texts strings; without them only the vectors speak. Texts below `min_similarity` (cosine) are never
+    neighbours. Without a `scorer` the package's weights are taken.
     """
     present = np.flatnonzero(text_of_item >= 0)
     text = text_of_item[present]
@@ -82,21 +76,16 @@ def group_items(
     unit_of_text = np.zeros(len(matrix), dtype=np.int64)
     unit_of_text[text] = units
     near, similarities = nearest_neighbors(matrix, N_NEIGHBORS, on_progress=on_progress)
-    pairs = measure_pairs(matrix, near, titles, bodies)
     is_remote = find_remote(similarities)
+    pairs = measure_pairs(matrix, near, titles, bodies)
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
-    n_units = int(units.max(initial=-1)) + 1
-    edges = edges_between_units(pairs, probability, unit_of_text)
-    unit_labels, strengths = link_units(n_units, edges, min_cluster_size=min_cluster_size)
-    unit_labels = _keep_exact(unit_labels, units, min_cluster_size)
-    strengths[np.bincount(units, minlength=n_units) > 1] = 1.0
+    unit_labels, strengths = _link(units, edges_between_units(pairs, probability, unit_of_text), min_cluster_size)
 
     labels = np.full(len(text_of_item), -1, dtype=np.int64)
     labels[present] = number_by_first_row(unit_labels[units])
     text_labels = np.full(len(matrix), -1, dtype=np.int64)
     text_labels[text] = labels[present]
-    centers = centroids(matrix, text_labels)
-    closeness = similarity_to_centroid(matrix, text_labels, centers)
+    closeness = similarity_to_centroid(matrix, text_labels, centroids(matrix, text_labels))
     theme_of_item = np.full(len(text_of_item), -1, dtype=np.int64)
     theme_of_item[present] = group_themes(near, similarities, text_labels, is_remote)[text]
     themes, theme_of_item = themes_of_clusters(labels, theme_of_item)
@@ -109,6 +98,16 @@ def group_items(
         reasons=_spread(why, present, labels, NOISE),
         is_exemplar=_first_items(text_of_item, pick_exemplars(text_labels, closeness)),
     )
+
+
+def _link(
+    units: npt.NDArray[np.int64], edges: Edges, min_cluster_size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Label and strength of every unit; a unit of several items is as strong as can be."""
+    n_units = int(units.max(initial=-1)) + 1
+    labels, strengths = link_units(n_units, edges, min_cluster_size=min_cluster_size)
+    strengths[np.bincount(units, minlength=n_units) > 1] = 1.0
+    return _keep_exact(labels, units, min_cluster_size), strengths
 
 
 def _keep_exact(
