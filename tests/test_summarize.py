@@ -128,7 +128,7 @@ def test_themes_are_titled_by_what_sets_them_apart(settings):
         for place in range(2)
     ]
     made.add_items(settings, rows)
-    vectors = [[1, 0, 0], [1, 0.01, 0], [0.6, 0.8, 0], [0.59, 0.8, 0], [0, 0, 1], [0, 0.01, 1]]
+    vectors = [[1, 0, 0], [1, 0.01, 0], [0.45, 0.9, 0], [0.44, 0.9, 0], [0, 0, 1], [0, 0.01, 1]]
     made.add_vectors(settings, [str(row["content_hash"]) for row in rows], np.array(vectors))
     recluster(settings, made.PROJECT)
 

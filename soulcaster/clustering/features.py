@@ -154,8 +154,11 @@ class _Standing:
         start = np.zeros(n + 1, dtype=np.int64)
         np.cumsum(np.bincount(text, minlength=n), out=start[1:])
         self.position = np.arange(len(order)) - start[self.text]
+        is_new = np.ones(len(order), dtype=bool)
+        is_new[1:] = (self.text[1:] != self.text[:-1]) | (self.value[1:] != self.value[:-1])
+        equals_from = np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))
         rank = np.empty(len(order), dtype=np.int32)
-        rank[order] = self.position
+        rank[order] = equals_from - start[self.text]  # equals share a rank: whose row comes first decides nothing
         self.rank_left, self.rank_right = rank[: len(left)], rank[len(left) :]
 
     def mean_of_best(self, k: int) -> Column:
@@ -170,9 +173,10 @@ class _Standing:
         for place in (0, 1):
             at = self.position == place
             top[place, self.text[at]] = self.value[at]
+        at_top = (self.rank_left == 0, self.rank_right == 0)
         return (
-            np.where(self.rank_left == 0, top[1][self.left], top[0][self.left]),
-            np.where(self.rank_right == 0, top[1][self.right], top[0][self.right]),
+            np.where(at_top[0], top[1][self.left], top[0][self.left]),
+            np.where(at_top[1], top[1][self.right], top[0][self.right]),
         )
 
 

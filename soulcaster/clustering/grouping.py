@@ -73,6 +73,7 @@ def group_items(
     present = np.flatnonzero(text_of_item >= 0)
     text = text_of_item[present]
     units, why = join_exact(len(present), [text, *(key[present] for key in keys)])
+    units = _number_by_text(units, text)
     unit_of_text = np.zeros(len(matrix), dtype=np.int64)
     unit_of_text[text] = units
     near, similarities = nearest_neighbors(matrix, N_NEIGHBORS, on_progress=on_progress)
@@ -108,6 +109,15 @@ def _link(
     labels, strengths = link_units(n_units, edges, min_cluster_size=min_cluster_size)
     strengths[np.bincount(units, minlength=n_units) > 1] = 1.0
     return _keep_exact(labels, units, min_cluster_size), strengths
+
+
+def _number_by_text(units: npt.NDArray[np.int64], text: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The same units, numbered by their first text: the order of items decides nothing, not even a tie."""
+    first = np.full(int(units.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, units, text)
+    number = np.empty(len(first), dtype=np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[units]
 
 
 def _keep_exact(

@@ -13,15 +13,15 @@ from soulcaster.clustering.scorer import Scorer, correct_base_rate, load_scorer,
 _FLOOR = 0.02
 """Pairs less probable than this count as 0: they are most of all pairs and decide nothing."""
 
-MIN_MEAN_PROBABILITY = 0.13
+MIN_MEAN_PROBABILITY = 0.1
 """Mean probability over all pairs of a group below which it is cut apart. Source: docs/grouping.md, "The cut"."""
 
 _NEIGHBORHOOD = 10
 _REMOTE, _CLOSE = 0.65, 0.9
 """A text is remote below this share of the median similarity to its neighbourhood; the cosine it then needs."""
 
-_SAME_WORDING, _CERTAIN = 0.985, 0.99
-"""Texts whose cosine is at least the first differ in wording only, in any corpus: they get at least the second."""
+_SAME_WORDING = 0.985
+"""Texts with at least this cosine differ in wording only, in any corpus: the cosine is the least probability."""
 
 
 def find_remote(similarities: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
@@ -48,7 +48,9 @@ def same_problem_probability(
     """
     scorer = scorer or load_scorer()
     probability = correct_base_rate(scorer, log_odds(scorer, pairs.values))
-    probability = np.where(pairs.cosine >= _SAME_WORDING, np.maximum(probability, _CERTAIN), probability)
+    probability = np.where(
+        pairs.cosine >= _SAME_WORDING, np.maximum(probability, np.minimum(pairs.cosine, 1.0)), probability
+    )
     asked = np.where(is_remote[pairs.left] | is_remote[pairs.right], max(_CLOSE, min_similarity), min_similarity)
     return np.where(pairs.cosine >= asked, probability, 0.0)
 

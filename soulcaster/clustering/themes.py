@@ -13,7 +13,11 @@ from soulcaster.clustering.exact import number_by_first_row
 from soulcaster.clustering.linkage import average_linkage, cut_tree
 
 RESOLUTION = 5.0
-"""Times chance that two parts of one theme must be linked. Source: docs/grouping.md, 3 to 10 hardly differ."""
+"""Times chance that two parts of one theme must be linked. Source: docs/grouping.md, 3 to 10 hardly differ.
+
+Among few texts chance itself is large (two even topics can reach 2 at most), so less is asked: see `_resolution`.
+"""
+_FULL_RESOLUTION_FROM = 2_500
 
 _N_NEIGHBORS = 20
 _MIN_SUPPORT = 0.5
@@ -42,8 +46,9 @@ def group_themes(
     node = np.where(labels >= 0, labels, np.arange(n) + int(labels.max(initial=-1)) + 1)
     sizes = np.bincount(node, degree) if n else np.empty(0)
     left, right, total = _sum_by_pair(node[here], node[there], weight, len(sizes))
-    merges = average_linkage(left, right, total * degree.sum(), np.maximum(sizes, 1e-9), min_mean=RESOLUTION)
-    themes = cut_tree(len(sizes), merges, RESOLUTION)[node] if n else np.empty(0, dtype=np.int64)
+    asked = _resolution(n)
+    merges = average_linkage(left, right, total * degree.sum(), np.maximum(sizes, 1e-9), min_mean=asked)
+    themes = cut_tree(len(sizes), merges, asked)[node] if n else np.empty(0, dtype=np.int64)
     inside = np.bincount(here, weight * (themes[here] == themes[there]), minlength=n)
     around = np.bincount(here, weight, minlength=n)
     is_lost = (labels < 0) & (is_remote | (inside < _MIN_SUPPORT * np.maximum(around, 1e-9)))
@@ -74,6 +79,11 @@ def themes_of_clusters(
     new_number[chosen] = numbered
     rows = np.where(themes >= 0, np.append(new_number, -1)[themes], -1)
     return numbered, np.where(labels >= 0, np.append(numbered, -1)[labels], rows)
+
+
+def _resolution(n: int) -> float:
+    """Grows with the root of the number of texts from 1 to `RESOLUTION`."""
+    return min(RESOLUTION, max(1.0, RESOLUTION * float(np.sqrt(n / _FULL_RESOLUTION_FROM))))
 
 
 def _sum_by_pair(

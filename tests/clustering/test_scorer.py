@@ -1,0 +1,98 @@
+"""The same-problem probability: what speaks for it, what is missing, and how its base rate is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from soulcaster.clustering.features import FEATURES, measure_pairs, whiten
+from soulcaster.clustering.neighbors import nearest_neighbors
+from soulcaster.clustering.problems import find_remote
+from soulcaster.clustering.scorer import contributions, correct_base_rate, load_scorer, log_odds, top_reasons
+from soulcaster.clustering.train_scorer import LabelledSet, fit, training_pairs
+from soulcaster.embedders.minilm import MiniLMEmbedder
+from soulcaster.text import embedding_text
+
+
+@pytest.mark.parametrize(("name", "sign"), [(name, sign) for name, sign in FEATURES.items() if sign])
+def test_more_of_a_signal_never_speaks_the_other_way(name, sign):
+    """Every curve whose sign is known goes one way only."""
+    scorer = load_scorer()
+    position = list(FEATURES).index(name)
+    steps = scorer.steps[position][np.isfinite(scorer.knots[position])]
+
+    assert (sign * np.diff(steps) >= -1e-5).all()
+
+
+def test_a_missing_signal_says_nothing():
+    """Without texts the words' columns are empty and give no log-odds."""
+    values = np.full((1, len(FEATURES)), np.nan, dtype=np.float32)
+
+    assert (contributions(load_scorer(), values) == 0).all()
+    assert load_scorer().intercept == pytest.approx(log_odds(load_scorer(), values)[0], abs=1e-5)
+
+
+def test_the_base_rate_follows_the_pairs_halfway():
+    """Pairs that mostly look alike raise the rate, pairs that do not lower it, neither without bound."""
+    scorer = load_scorer()
+    high, low = np.full(1000, 4.0), np.full(1000, -12.0)
+
+    assert correct_base_rate(scorer, high)[0] > 1 / (1 + np.exp(-4.0))
+    assert 0 < correct_base_rate(scorer, low)[0] < 1 / (1 + np.exp(12.0))
+    assert [] == correct_base_rate(scorer, np.empty(0)).tolist()
+
+
+def test_the_loudest_reasons_come_first():
+    """What a person is shown: names with log-odds, largest first."""
+    matrix = whiten(np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
+    near, _ = nearest_neighbors(matrix)
+    pairs = measure_pairs(matrix, near, [f"Crash in {n % 4}" for n in range(40)], [""] * 40)
+
+    reasons = top_reasons(load_scorer(), pairs.values, 3)[0]
+
+    assert 3 == len(reasons)
+    assert sorted((abs(given) for _, given in reasons), reverse=True) == [abs(given) for _, given in reasons]
+    assert {name for name, _ in reasons} <= FEATURES.keys()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 30])
+def test_degenerate_vectors_have_finite_features(n):
+    """No text, one text, equal vectors, empty texts: no division by nothing."""
+    matrix = np.ones((n, 4), dtype=np.float32) / 2
+    near, similarities = nearest_neighbors(matrix)
+
+    pairs = measure_pairs(matrix, near, [""] * n, [""] * n)
+
+    assert np.isfinite(pairs.values).all()
+    assert not find_remote(similarities).any()
+
+
+def test_a_text_that_is_like_nothing_is_remote():
+    """Its neighbourhood is far thinner than is usual."""
+    rng = np.random.default_rng(0)
+    matrix = np.vstack([np.eye(9)[:1] + 0.1 * rng.normal(size=(40, 9)), np.eye(9)[1:2]]).astype(np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+
+    assert [40] == np.flatnonzero(find_remote(nearest_neighbors(matrix)[1])).tolist()
+
+
+@pytest.mark.shared_data
+@pytest.mark.slow
+def test_probabilities_hold_on_reports_the_scorer_never_saw(shared_data_dir):
+    """Fitted on one half of the groups, judged on the other: what is called probable mostly is."""
+    frame = pl.read_parquet(shared_data_dir / "labelled_dup_openoffice" / "data.parquet").head(1600)
+    titles, bodies = frame["title"].to_list(), frame["body"].fill_null("").str.slice(0, 400).to_list()
+    matrix = MiniLMEmbedder().embed([embedding_text(*text) for text in zip(titles, bodies, strict=True)])
+    truth = frame["label"].rank("dense").cast(pl.Int64).to_numpy()
+    whole = LabelledSet("half", matrix, titles, bodies, truth)
+    first, second = (whole.only(np.flatnonzero(truth % 2 == half)) for half in (0, 1))
+
+    scorer = fit(training_pairs(first), "half")
+    judged = training_pairs(second)[0]
+    probability = correct_base_rate(scorer, log_odds(scorer, judged.values))
+
+    assert 0.5 < probability.sum() / judged.is_same.sum() < 2.0
+    likely = probability >= 0.5
+    assert judged.is_same[likely].mean() > 0.5
+    assert judged.is_same[probability < 0.02].mean() < 0.02
