@@ -119,7 +119,8 @@ def test_the_lock_satisfies_what_the_project_asks_for():
 
 def test_imports_go_one_way():
     """The layers of pyproject.toml hold: flows, tasks, domain; inside the domain cli, steps, parts, leaves."""
-    done = subprocess.run(["lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert 0 == done.returncode, done.stdout[-3000:] + done.stderr[-1000:]
 
