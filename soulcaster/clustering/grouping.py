@@ -81,7 +81,6 @@ def group_items(
     pairs = measure_pairs(matrix, near, titles, bodies)
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
     unit_labels, strengths = _link(units, edges_between_units(pairs, probability, unit_of_text), min_cluster_size)
-
     labels = np.full(len(text_of_item), -1, dtype=np.int64)
     labels[present] = number_by_first_row(unit_labels[units])
     text_labels = np.full(len(matrix), -1, dtype=np.int64)
