@@ -28,9 +28,8 @@ _FAULTS = ["crashes", "freezes", "loses data", "shows nothing", "drains battery"
 
 def seed_sample(settings: Settings) -> None:
     """The bundled sample, taken in, embedded, grouped and named by the real steps."""
-    from soulcaster.ingest import import_sample
-
     from soulcaster.embed import embed_missing
+    from soulcaster.ingest import import_sample
     from soulcaster.recluster import recluster
     from soulcaster.summarize import summarize
 
