@@ -1,7 +1,7 @@
 """How probable it is that two texts tell of the same problem: a sum of one curve a feature.
 
 A generalised additive model, monotone where the sign is known. Being a sum, it tells what each signal gave
-(`contributions`), and a signal that is missing is left out of it. The base rate differs tenfold and more between trackers:
+(`contributions`), and a signal that is missing is left out of it. The base rate differs tenfold between trackers:
 `correct_base_rate` finds it from the unlabelled pairs themselves.
 """
 
