@@ -6,6 +6,8 @@ issues 3377 and 2463). Several processes may write at once; a handle sees the ta
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -62,16 +64,11 @@ def open_index(path: Path, model_id: str, dim: int) -> Table:
     table = find_index(path, model_id, dim)
     if table is not None:
         return table
-    name = _table_name(model_id, dim)
-    with _translated("Making", path):
-        path.mkdir(parents=True, exist_ok=True)
-        database = lancedb.connect(path)
-        try:
-            return database.create_table(name, schema=_schema(dim))
-        except ValueError:
-            if name not in _table_names(database):
-                raise
-            return database.open_table(name)  # another process was faster
+    with _translated("Making", path), _made_by_one(path):
+        table = find_index(path, model_id, dim)  # another process may have been faster
+        if table is not None:  # an empty table is false
+            return table
+        return lancedb.connect(path).create_table(_table_name(model_id, dim), schema=_schema(dim))
 
 
 def upsert(table: Table, content_hashes: Sequence[str], matrix: npt.NDArray[np.float32]) -> None:
@@ -220,6 +217,18 @@ def _to_arrow(content_hashes: Sequence[str], matrix: npt.NDArray[np.float32], di
 def _to_numpy(vectors: pa.FixedSizeListArray, dim: int) -> npt.NDArray[np.float32]:
     flat: npt.NDArray[np.float32] = vectors.flatten().to_numpy()
     return flat.reshape(-1, dim)
+
+
+@contextmanager
+def _made_by_one(path: Path) -> Iterator[None]:
+    """One process at a time: of two creations of a table the later one overwrites the earlier's rows."""
+    path.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager

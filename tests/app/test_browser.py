@@ -188,8 +188,8 @@ def test_filters_go_into_the_address_and_the_export_holds_what_is_seen(page, url
     """What a person filters is in the link they send and in the file they save; formulas are disarmed."""
     page.goto(f"{url}/clusters")
     settle(page)
-    page.get_by_label("Search").fill("calendar")
-    page.get_by_label("Search").press("Enter")
+    page.get_by_role("searchbox", name="Search").fill("calendar")
+    page.get_by_role("searchbox", name="Search").press("Enter")
     page.wait_for_url(re.compile(r"q=calendar"))
     settle(page)
 

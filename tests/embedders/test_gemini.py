@@ -1,6 +1,7 @@
 """The Gemini embedder on the wire: chunks, pacing, retries, and errors that never tell the key."""
 
 import logging
+import time
 import traceback
 from collections.abc import Iterator
 
@@ -120,8 +121,9 @@ def test_a_vector_too_few_is_an_error_and_not_a_shift(server: GeminiServer) -> N
 
 
 def test_calls_keep_the_ceiling_per_minute(server: GeminiServer) -> None:
-    """At 600 a minute three calls start at least 0.1 s apart."""
-    make(server, requests_per_minute=600).embed(["x"] * 250)
-    gaps = np.diff(server.times)
-    assert len(gaps) == 2
-    assert (gaps > 0.09).all()
+    """At 600 a minute the third call starts 0.2 s after the first at the earliest, however fast the answers come."""
+    embedder = make(server, requests_per_minute=600)
+    started = time.monotonic()
+    embedder.embed(["x"] * 250)
+    assert len(server.times) == 3
+    assert server.times[-1] - started >= 0.2
