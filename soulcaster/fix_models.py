@@ -1,0 +1,180 @@
+"""The nouns of a fix as pydantic models: where code lives, one attempt, what a launch is, how a patch was judged.
+
+Owns names and bounds that the launchers, the publisher, the store and the step `fix` share; opens nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from soulcaster.models import Source, Trust
+
+RepositoryMode = Literal["off", "plan", "draft"]
+"""off: nothing is tried; plan: diagnose and stop; draft: everything, up to a draft pull request."""
+
+JobStatus = Literal[
+    "queued",
+    "waiting",
+    "launching",
+    "running",
+    "verifying",
+    "publishing",
+    "pr_open",
+    "no_change",
+    "blocked",
+    "failed",
+    "cancelled",
+    "lost",
+]
+"""`waiting` for a person. The last six are final: nothing moves them but a new job."""
+
+FINAL_STATUSES: frozenset[str] = frozenset({"pr_open", "no_change", "blocked", "failed", "cancelled", "lost"})
+
+Verdict = Literal["proved", "regression_safe", "unverified", "rejected"]
+"""proved: new tests fail before and pass after, old tests hold; regression_safe: no new test, old tests hold."""
+
+LaunchMode = Literal["edit", "verify"]
+
+
+class Route(BaseModel):
+    """Clusters whose items come mostly from here belong to the repository."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Source | None = Field(None, description="Any source when empty.")
+    channel: str = Field("*", max_length=200, description="Subreddit, owner/repository, Sentry project; * matches.")
+
+
+class Repository(BaseModel):
+    """One repository that fixes may be proposed to. Only a configured one is ever read or written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}$", description="owner/name.")
+    base_branch: str = Field("main", pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,200}$")
+    path_prefix: str = Field("", max_length=300, description="A patch may touch nothing outside this folder.")
+    mode: RepositoryMode = "plan"
+    setup: list[str] = Field(default_factory=list, description="Command that installs what tests need, as words.")
+    test: list[str] = Field(default_factory=list, description="Command that runs all tests, as words; found if empty.")
+    test_timeout_seconds: int = Field(900, ge=1, le=7200)
+    reviewers: list[str] = Field(default_factory=list, max_length=15)
+    routes: list[Route] = Field(default_factory=list)
+    api_url: str = Field("https://api.github.com", max_length=300)
+    clone_url: str = Field("", max_length=300, description="https://github.com/<name>.git when empty.")
+    token_variable: str = Field("", max_length=100, description="Variable that holds a personal token.")
+    app_id: str = Field("", max_length=30, description="GitHub App; used in place of a token when given.")
+    app_key_variable: str = Field("", max_length=100, description="Variable that holds the App's private key (PEM).")
+
+
+class LaunchRequest(BaseModel):
+    """What a launcher is asked to start. The folder holds job.json and source.tar.gz, and gets what comes out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    token: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="The same token never starts two processes.")
+    mode: LaunchMode
+    folder: Path
+    deadline_seconds: int = Field(ge=1, le=6 * 3600)
+
+
+class LaunchState(BaseModel):
+    """What became of a launch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["running", "ended", "missing"]
+    exit_code: int | None = None
+    reason: str = ""
+    is_infrastructure: bool = Field(default=False, description="Ended by no fault of the job: worth one more attempt.")
+
+
+class Launcher(Protocol):
+    """Where the agent runs. Two exist: a process on this machine, a task on Fargate."""
+
+    name: str
+
+    def launch(self, request: LaunchRequest) -> str:
+        """Start, or find what this token started; returns the handle that `poll` and `stop` take.
+
+        Raises:
+            TransientError: no answer; the same request may be sent again.
+            PermanentError: refused for good (tool missing, sandbox required and absent, quota).
+        """
+        ...
+
+    def poll(self, handle: str) -> LaunchState:
+        """State now; `missing` when nothing is known of the handle any more."""
+        ...
+
+    def stop(self, handle: str) -> None:
+        """End it and everything it started; partial work stays in the folder. Harmless when it has ended."""
+        ...
+
+
+class Finding(BaseModel):
+    """One reason against a patch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rule: str = Field(description="Slug, e.g. protected-path, too-many-lines, secret, test-deleted.")
+    path: str = ""
+    detail: str
+    is_blocking: bool = True
+
+
+class ProofRow(BaseModel):
+    """One of the test runs that a verdict rests on, as the pull request shows it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: Literal["baseline", "new_tests_on_base", "full_patch", "old_tests_on_patch"]
+    expected: str
+    n_passed: int | None
+    n_failed: int | None
+    exit_code: int | None
+    holds: bool | None = Field(description="None: was not run or cannot be told.")
+    detail: str = ""
+
+
+class Proof(BaseModel):
+    """How a patch was judged, from test runs of ours."""
+
+    verdict: Verdict
+    reason: str
+    rows: list[ProofRow] = Field(default_factory=list)
+    command: list[str] = Field(default_factory=list)
+    new_tests: list[str] = Field(default_factory=list)
+
+
+class Job(BaseModel):
+    """One attempt to fix a cluster; the row in the store."""
+
+    job_id: str
+    project_id: str
+    cluster_id: str
+    repository: str
+    status: JobStatus
+    reason: str = Field("", description="Why it is where it is, one sentence for people.")
+    attempt: int = Field(1, description="Counts launches of this job; the folder of each is <attempt>-<mode>.")
+    base_commit: str = ""
+    brief_hash: str = ""
+    branch: str = ""
+    tool: str = ""
+    model: str = ""
+    launcher: str = ""
+    sandbox: str = Field("", description="What the last launch said held it: bwrap, none, container.")
+    verdict: Verdict | None = None
+    n_requests: int = 0
+    n_tokens: int = 0
+    cost_usd: float = 0.0
+    pr_number: int | None = None
+    pr_url: str | None = None
+    head_commit: str | None = Field(None, description="The last commit of ours on the branch.")
+    is_dry_run: bool = False
+    trust: Trust = "anonymous"
+    actor: str
+    created_at: AwareDatetime
+    changed_at: AwareDatetime
