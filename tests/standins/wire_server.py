@@ -101,7 +101,11 @@ def _make_handler(answer: Callable[[Request], Answer], wire: Wire) -> type[BaseH
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:  # the client was killed in the middle: half a request is none
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             query = parse_qs(parts.query, keep_blank_values=True)
             request = Request(self.command, parts.path, query, headers, body)
@@ -110,8 +114,7 @@ def _make_handler(answer: Callable[[Request], Answer], wire: Wire) -> type[BaseH
             wire.on_request(request)
             self._send(scripted or answer(request))
 
-        def do_POST(self) -> None:
-            self.do_GET()
+        do_POST = do_PATCH = do_GET  # noqa: N815  the parent's names
 
         def _send(self, reply: Answer) -> None:
             raw = reply.encoded() if reply.status != 304 else b""
