@@ -6,7 +6,7 @@ Owns names and bounds that the launchers, the publisher, the store and the step 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -37,6 +37,13 @@ Verdict = Literal["proved", "regression_safe", "unverified", "rejected"]
 """proved: new tests fail before and pass after, old tests hold; regression_safe: no new test, old tests hold."""
 
 LaunchMode = Literal["edit", "verify"]
+
+LaunchPurpose = Literal["edit", "verify", "repair", "review"]
+"""edit: diagnose and fix; repair: once more with what failed; review: a last look at the patch."""
+
+PullRequestState = Literal["open", "merged", "closed"]
+
+Switch = Literal["launching", "publishing"]
 
 
 class Route(BaseModel):
@@ -172,9 +179,77 @@ class Job(BaseModel):
     cost_usd: float = 0.0
     pr_number: int | None = None
     pr_url: str | None = None
+    pr_state: PullRequestState | None = Field(None, description="As last read; the team's side of it.")
+    merged_at: AwareDatetime | None = None
     head_commit: str | None = Field(None, description="The last commit of ours on the branch.")
     is_dry_run: bool = False
     trust: Trust = "anonymous"
     actor: str
     created_at: AwareDatetime
     changed_at: AwareDatetime
+
+
+class JobDetail(BaseModel):
+    """What a job found out on its way, beside its row: for the pull request, the screens and the bundle."""
+
+    diagnosis: dict[str, Any] | None = Field(None, description="As the agent reported it; a claim.")
+    review: dict[str, Any] | None = Field(None, description="As the agent reported it; a claim.")
+    proof: Proof | None = None
+    findings: list[Finding] = Field(default_factory=list)
+    test_command: dict[str, Any] | None = Field(None, description="What was found, and where.")
+    item_ids: list[str] = Field(default_factory=list, description="Feedback that the agent was shown.")
+    n_by_source: dict[str, int] = Field(default_factory=dict)
+    prompt_hashes: dict[str, str] = Field(default_factory=dict, description="Template name to sha256.")
+    tool_version: str = ""
+    unchecked: list[str] = Field(default_factory=list, description="What nobody checked, one sentence each.")
+    is_repaired: bool = Field(default=False, description="The one repair round was used.")
+    patch_attempt: int = Field(0, description="Launch whose change.patch is the one in question; 0: none yet.")
+    cluster_status_before: str = "new"
+    approved_by: str | None = None
+
+
+class Launch(BaseModel):
+    """One start of the agent; the row in the store."""
+
+    job_id: str
+    attempt: int
+    purpose: LaunchPurpose
+    token: str
+    deadline_seconds: int
+    handle: str | None = None
+    created_at: AwareDatetime
+    launched_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
+    outcome: str | None = None
+
+    @property
+    def mode(self) -> LaunchMode:
+        """What the agent is asked for: everything but verify is an edit."""
+        return "verify" if self.purpose == "verify" else "edit"
+
+    @property
+    def folder_name(self) -> str:
+        """Name of its job folder below the job's own."""
+        return f"{self.attempt}-{self.mode}"
+
+
+class Spent(BaseModel):
+    """What jobs used since some moment."""
+
+    n_jobs: int = 0
+    n_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class QueuedComment(BaseModel):
+    """A comment of the outbox."""
+
+    key: str = Field(description="Posted once a project and key.")
+    repository: str
+    issue_number: int
+    body: str
+    state: Literal["waiting", "posted", "failed"] = "waiting"
+    message: str = ""
+    comment_id: int | None = None
+    queued_at: AwareDatetime
+    posted_at: AwareDatetime | None = None

@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from soulcaster.db.activity import add_activity
+from soulcaster.db.triage import wake_grown
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.models import ChurnReport
 
@@ -226,6 +227,7 @@ def publish_run(
         {**keys, "by": actor},
     )
     add_activity(con, project_id, actor=actor, action=action, subject=run_id, reason=reason, detail=detail, at=at)
+    wake_grown(con, project_id)
 
 
 def _write_groups(con: duckdb.DuckDBPyConnection, rows: RunRows, keys: dict[str, object]) -> None:
