@@ -16,6 +16,7 @@ import typer
 from soulcaster import __version__
 from soulcaster.cli_clusters import add_commands
 from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
+from soulcaster.cli_repositories import repository_app, switch
 from soulcaster.cli_sources import source_app
 from soulcaster.errors import SoulcasterError
 
@@ -29,6 +30,8 @@ app = typer.Typer(
 )
 
 app.add_typer(source_app, name="source")
+app.add_typer(repository_app, name="repo")
+app.command()(switch)
 add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]

@@ -14,6 +14,8 @@ from soulcaster.errors import PermanentError
 
 EmbedderName = Literal["auto", "minilm", "static", "gemini"]
 
+AgentTool = Literal["kilo", "gemini-cli", "scripted"]
+
 
 class Settings(BaseSettings):
     """Fields are the table of settings in the README; a test keeps the two equal."""
@@ -50,6 +52,30 @@ class Settings(BaseSettings):
     receiver_token: SecretStr | None = Field(None, description="Token of posts to /ingest/manual and /reddit.")
     sentry_client_secret: SecretStr | None = Field(None, description="Signs Sentry webhook bodies.")
     github_webhook_secret: SecretStr | None = Field(None, description="Signs GitHub webhook bodies.")
+    agent_tool: AgentTool = Field("kilo", description="Coding tool that edits; scripted replays `agent_script`.")
+    agent_model: str = Field("gemini-2.5-flash", pattern=r"^[A-Za-z0-9./_-]{1,100}$", description="Model it asks.")
+    agent_protocol: Literal["gemini", "openai"] = Field("gemini", description="What the model's address speaks.")
+    agent_model_url: str = Field(
+        "https://generativelanguage.googleapis.com", max_length=300, description="Where the model answers."
+    )
+    agent_script: Path | None = Field(None, description="JSON that the tool `scripted` replays; for trials and tests.")
+    agent_sandbox: Literal["auto", "none", "require"] = Field(
+        "auto", description="auto = bubblewrap when it works here; require refuses to run without."
+    )
+    agent_wall_seconds: int = Field(1200, ge=1, le=6000, description="Longest time of one step of the agent.")
+    agent_idle_seconds: int = Field(240, ge=1, le=6000, description="Longest time of a step without progress.")
+    agent_requests: int = Field(80, ge=1, le=10_000, description="Most requests to the model in one step.")
+    agent_tokens: int = Field(2_000_000, ge=1, description="Most tokens in one step.")
+    agent_cost_usd: float = Field(2.0, gt=0, description="Most money in one step, where the tool knows prices.")
+    fix_approval: Literal["anonymous", "always"] = Field(
+        "anonymous", description="Which fixes wait for a person before an edit is tried."
+    )
+    fix_open_unverified: bool = Field(default=False, description="Propose patches that no test run could judge.")
+    fix_job_tokens: int = Field(6_000_000, ge=1, description="Most tokens of one job, over all its steps.")
+    fix_job_cost_usd: float = Field(5.0, gt=0, description="Most money of one job.")
+    fix_repository_jobs_per_day: int = Field(10, ge=1, le=1000, description="Most jobs of a repository in 24 hours.")
+    fix_tokens_per_day: int = Field(30_000_000, ge=1, description="Most tokens of a project's jobs in 24 hours.")
+    fix_cost_per_day_usd: float = Field(25.0, gt=0, description="Most money of a project's jobs in 24 hours.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own logs.")
 
     @property
@@ -66,6 +92,16 @@ class Settings(BaseSettings):
     def inbox_path(self) -> Path:
         """Folder of received, not yet drained webhook bodies."""
         return self.home / "inbox"
+
+    @property
+    def jobs_path(self) -> Path:
+        """One folder a job; in it one a launch."""
+        return self.home / "jobs"
+
+    @property
+    def repositories_path(self) -> Path:
+        """Cache of the repositories that fixes are proposed to; may be deleted."""
+        return self.home / "repositories"
 
 
 def read_secret(name: str) -> SecretStr:
