@@ -13,8 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from soulcaster import __version__
-from soulcaster.cli_clusters import add_commands
+from soulcaster import __version__, cli_clusters, cli_triage
 from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.cli_repositories import repository_app, switch
 from soulcaster.cli_sources import source_app
@@ -32,7 +31,8 @@ app = typer.Typer(
 app.add_typer(source_app, name="source")
 app.add_typer(repository_app, name="repo")
 app.command()(switch)
-add_commands(app)
+cli_clusters.add_commands(app)
+cli_triage.add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]
@@ -99,6 +99,28 @@ def import_(
     )  # fmt: skip
     with bar("import", as_json=as_json) as on_progress:
         report = import_path(settings, settings.project, path, source, columns, on_progress=on_progress)
+    print_import(report, as_json=as_json)
+
+
+@app.command()
+def add(
+    text: Annotated[str, typer.Argument(help="What somebody said; the first line is its title.")],
+    author: Annotated[str | None, typer.Option("--author", help="Who said it; your login when not given.")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="Where it was said.")] = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take in one typed text. The same words by the same person count once."""
+    import getpass
+
+    from soulcaster.ingest import add_typed
+
+    settings = open_settings(project)
+    title, _, body = text.strip().partition("\n")
+    who = author or getpass.getuser()
+    external_id, report = add_typed(settings, settings.project, title=title, body=body, author=who, url=url)
+    if not as_json:
+        typer.echo(f"Taken in as {external_id}; `soulcaster assign` finds its cluster.")
     print_import(report, as_json=as_json)
 
 
@@ -201,7 +223,7 @@ def clusters(
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the largest clusters of the published run."""
+    """Print the most urgent clusters of the published run, with the parts of their priority."""
     from soulcaster.export import list_clusters
 
     settings = open_settings(project)
@@ -213,10 +235,19 @@ def clusters(
         typer.echo("There are no clusters yet; run `soulcaster import FILE`, then `soulcaster recluster`.")
         return
     cells = [
-        [str(row["n_items"]), ", ".join(row["sources"]), row["title"] or "(not named yet)", str(row["cluster_id"])[:8]]
+        [
+            f"{row['priority']:.1f}",
+            *(f"{part['points']:.0f}" for part in row["parts"]),
+            row["status"] + (", burst" if row["is_burst"] else ""),
+            str(row["n_items"]),
+            ", ".join(row["sources"]),
+            row["title"] or "(not named yet)",
+            str(row["cluster_id"])[:8],
+        ]
         for row in rows
     ]
-    print_table(["items", "sources", "title", "cluster"], cells)
+    names = [part["name"] for part in rows[0]["parts"]]
+    print_table(["priority", *names, "status", "items", "sources", "title", "cluster"], cells)
 
 
 @app.command()

@@ -6,6 +6,7 @@ again ends in the same store as one that was not.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
 
 from soulcaster import db, text
-from soulcaster.db import feedback
+from soulcaster.db import feedback, quarantine
 from soulcaster.errors import PermanentError
 from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, QUARANTINE_SCHEMA, to_frame
 from soulcaster.models import SOURCES, FeedbackItem, Ignored, ImportReport, Outcome, Quarantined, Source
@@ -108,6 +110,52 @@ def store_outcomes(
     return report
 
 
+def add_typed(
+    settings: Settings, project_id: str, *, title: str, body: str, author: str, url: str | None = None
+) -> tuple[str, ImportReport]:
+    """Id at the source, and counts, of one text that somebody typed; the same words by the same person count once."""
+    words = f"{author}\x1f{title.strip()}\x1f{body.strip()}"
+    external_id = "typed-" + hashlib.sha256(words.encode()).hexdigest()[:16]
+    item = FeedbackItem(
+        source="manual", external_id=external_id, title=title.strip(), body=body.strip(), author=author, url=url,
+        trust="member", created_at=datetime.now(UTC),
+    )  # fmt: skip
+    if db.read(settings.duckdb_path, lambda con: feedback.has_item(con, project_id, "manual", external_id)):
+        return external_id, ImportReport(unchanged=1)
+    return external_id, store_outcomes(settings, project_id, [("typed", item)], source="manual")
+
+
+def list_held(settings: Settings, project_id: str, *, limit: int = 50) -> list[dict[str, Any]]:
+    """Rows that wait in quarantine, newest first: quarantine_id, source, external_id, location, reason, detail."""
+    return db.read(
+        settings.duckdb_path,
+        lambda con: quarantine.list_held(con, project_id, limit=limit),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+
+
+def release(settings: Settings, project_id: str, row: str, *, actor: str, reason: str = "") -> ImportReport:
+    """Counts of sending one quarantined row on as if it had just come.
+
+    Args:
+        settings: where the store is.
+        project_id: whose row it is.
+        row: its id, or an unambiguous beginning of it.
+        actor: who says that it is harmless; goes into the activity log with `reason`.
+        reason: why, in the person's words.
+
+    Raises:
+        PermanentError: no such row waits, several begin so, or it never could be read as an item.
+    """
+
+    def send_on(con: duckdb.DuckDBPyConnection) -> ImportReport:
+        quarantine_id = quarantine.find_held(con, project_id, row)
+        counts = quarantine.release(con, project_id, quarantine_id, actor=actor, reason=reason, now=datetime.now(UTC))
+        return ImportReport(**counts._asdict())
+
+    return db.write(settings.duckdb_path, send_on, timeout_seconds=settings.lock_timeout_seconds)
+
+
 def _is_payload_file(path: Path, source: Source, columns: ColumnMap) -> bool:
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
     if suffixes[-1:] == [".json"] or (source == "sentry" and suffixes[-1:] in ([".envelope"], [".txt"])):
@@ -167,7 +215,7 @@ def _clean(settings: Settings, batch: TableBatch) -> _Chunk:
         *(pl.col(name) for name in ("source", "external_id", "location", "reason")),
         detail=pl.col("location") + ": " + pl.col("detail"),
         payload=pl.col("payload").str.head(_QUARANTINED_PAYLOAD_CHARS),
-        item=feedback.to_json(suspects),
+        item=quarantine.to_json(suspects),
     )
     return _Chunk(kept, suspects, held, batch.quarantined, batch.share)
 
@@ -177,12 +225,12 @@ def _store(settings: Settings, project_id: str, chunk: _Chunk) -> ImportReport:
     now = datetime.now(UTC)
 
     def commit(con: duckdb.DuckDBPyConnection) -> ImportReport:
-        is_released = feedback.find_released(con, project_id, chunk.held)
+        is_released = quarantine.find_released(con, project_id, chunk.held)
         released = chunk.suspects.filter(is_released)
         items = [each.select(*ITEM_SCHEMA, *CLEAN_COLUMNS) for each in (chunk.kept, released)]
         counts = feedback.upsert_items(con, project_id, pl.concat(items), now)
         waiting = pl.concat([chunk.held.filter(~is_released), chunk.unreadable])
-        feedback.insert_quarantined(con, project_id, waiting, now)
+        quarantine.insert_quarantined(con, project_id, waiting, now)
         reasons = dict(Counter(waiting["reason"].to_list()))
         return ImportReport(**counts._asdict(), quarantined=reasons)
 

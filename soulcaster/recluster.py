@@ -62,7 +62,7 @@ def recluster(
     embedder = make_embedder(settings)
     hashes = given.items["content_hash"].drop_nulls().unique(maintain_order=True)
     matrix, missing = _load_vectors(settings, embedder.model_id, embedder.dim, hashes)
-    known = hashes.filter(~hashes.is_in(missing))
+    known = hashes.filter(~hashes.is_in(pl.Series(missing, dtype=pl.String).implode()))
     text_of_item = _text_rows(given.items, known)
     texts = read(settings.duckdb_path, lambda con: embedding.list_texts(con, known.to_list()), timeout_seconds=wait)
     found = groups.group_items(
@@ -186,7 +186,7 @@ def _run_rows(
     n_clusters, n_themes = len(found.themes), int(found.themes.max(initial=-1)) + 1
     theme_of_item = found.theme_of_item
     known = given.items.select("item_id").join(given.previous, on="item_id", how="left", maintain_order="left")
-    in_both = item_ids.is_in(given.previous["item_id"]).to_numpy()
+    in_both = item_ids.is_in(given.previous["item_id"].implode()).to_numpy()
     cluster_ids, changes = _lasting_ids(
         project_id, "cluster", found.labels, n_clusters, item_ids, in_both, known["cluster_id"],
         given.previous_cluster_ids,

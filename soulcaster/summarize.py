@@ -12,6 +12,9 @@ from soulcaster.db import read, write
 from soulcaster.models import SummarizeReport
 from soulcaster.settings import Settings
 
+PERSON = "person"
+"""Method of a title that a person gave, as `db.triage` stores it."""
+
 _MOST_TEXTS = 5
 _MOST_CHARS = 1_500
 
@@ -33,7 +36,7 @@ def summarize(
     stale = set(clusters.filter(changed | pl.col("title").is_null())["cluster_id"])
     if run_id is not None and clusters.height:
         plain = naming.with_plain_text(texts)
-        named = naming.name_clusters(clusters, plain, stale)
+        named = _with_given_titles(naming.name_clusters(clusters, plain, stale), clusters)
         titled = clusters.update(named.select("cluster_id", "title"), on="cluster_id")
         themes = naming.name_themes(titled, plain)
         write(
@@ -44,3 +47,17 @@ def summarize(
     if on_progress is not None:
         on_progress(len(stale), len(stale))
     return SummarizeReport(n_clusters=clusters.height, n_titled=len(stale), method=naming.METHOD)
+
+
+def _with_given_titles(named: pl.DataFrame, clusters: pl.DataFrame) -> pl.DataFrame:
+    """New names, but for the titles that people gave: these stay, with their method; summary and terms are new."""
+    given = clusters.filter(pl.col("summary_method") == PERSON).select("cluster_id", given="title")
+    is_given = pl.col("given").is_not_null()
+    return (
+        named.join(given, on="cluster_id", how="left", maintain_order="left")
+        .with_columns(
+            title=pl.coalesce("given", "title"),
+            summary_method=pl.when(is_given).then(pl.lit(PERSON)).otherwise(pl.col("summary_method")),
+        )
+        .drop("given")
+    )

@@ -9,6 +9,7 @@ import polars as pl
 
 from soulcaster.db.activity import add_activity
 from soulcaster.db.runs import find_published_run
+from soulcaster.db.triage import wake_grown
 from soulcaster.errors import TransientError
 
 _NEW = """
@@ -118,6 +119,7 @@ def write_assignments(
         con, project_id, actor=actor, action="items assigned", subject=run_id, reason="came after the run",
         detail={"n_items": rows.height, "n_noise": rows["cluster_id"].null_count(), "reasons": reasons}, at=at,
     )  # fmt: skip
+    wake_grown(con, project_id)
 
 
 def load_refit_state(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[datetime | None, int, int]:

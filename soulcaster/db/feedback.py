@@ -1,4 +1,4 @@
-"""Items, their payloads, the quarantine and the activity log: written idempotently from frames, inside one transaction.
+"""Items and their payloads: written idempotently from frames, inside one transaction.
 
 Every function takes a connection that is inside `db.write`. Ids are deterministic, so a killed import that is started
 again writes the same rows; `MERGE INTO` holds them single.
@@ -6,7 +6,6 @@ again writes the same rows; `MERGE INTO` holds them single.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable
@@ -17,8 +16,7 @@ import duckdb
 import polars as pl
 import zstandard
 
-from soulcaster.errors import PermanentError
-from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, NAMESPACE, QUARANTINE_SCHEMA
+from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, NAMESPACE
 
 _ZSTD_LEVEL = 1
 _COMPRESSING_THREADS = 2
@@ -26,11 +24,12 @@ _STORED = [name for name in (*ITEM_SCHEMA, *CLEAN_COLUMNS) if name != "payload"]
 _VERSIONED = [name for name in _STORED if name not in ("title", "body", "notes", "language")]
 
 # uuid5 as RFC 9562 defines it: SHA-1 over namespace and name, six bits replaced.
-_UUID5 = """
+UUID5 = """
     CAST(digest[1:12] || '5' || digest[14:16] || CASE WHEN digest[17] IN ('0', '4', '8', 'c') THEN '8'
         WHEN digest[17] IN ('1', '5', '9', 'd') THEN '9' WHEN digest[17] IN ('2', '6', 'a', 'e') THEN 'a' ELSE 'b' END
         || digest[18:32] AS UUID)
 """
+"""SQL for the id that a row's digest gives."""
 
 
 class Counts(NamedTuple):
@@ -73,7 +72,7 @@ def _stage(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame)
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE staged AS
-        SELECT position, updated_at, row_hash, {_UUID5} AS item_id FROM (
+        SELECT position, updated_at, row_hash, {UUID5} AS item_id FROM (
             SELECT position, updated_at, {_row_hash(frame)} AS row_hash,
                 sha1(unhex($namespace) || encode($project_id || '|' || source || '|' || external_id)) AS digest
             FROM incoming
@@ -234,139 +233,10 @@ def get_payload(con: duckdb.DuckDBPyConnection, item_id: uuid.UUID) -> str | Non
     return zstandard.ZstdDecompressor().decompress(rows[0][0]).decode() if rows else None
 
 
-def insert_quarantined(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, now: datetime) -> int:
-    """How many rows of the frame (`QUARANTINE_SCHEMA`) were not known yet; those are stored, the others stay.
-
-    The id is made of project, source, external id or place, reason and content: a rerun adds nothing, an edited text
-    that is suspect again does.
-    """
-    if not frame.height:
-        return 0
-    _stage_quarantined(con, project_id, frame)
-    added = con.sql(
-        """
-        SELECT count(*) FROM (SELECT DISTINCT quarantine_id FROM held)
-        WHERE quarantine_id NOT IN (SELECT quarantine_id FROM quarantine)
-        """
-    ).fetchall()[0][0]
-    con.execute(
-        """
-        MERGE INTO quarantine USING (
-            SELECT * FROM held QUALIFY row_number() OVER (PARTITION BY quarantine_id ORDER BY position) = 1
-        ) AS held
-        ON quarantine.quarantine_id = held.quarantine_id
-        WHEN NOT MATCHED THEN INSERT (quarantine_id, project_id, source, external_id, location, reason, detail, payload,
-                item, quarantined_at, released_at, released_by)
-            VALUES (held.quarantine_id, $project_id, held.source, held.external_id, held.location, held.reason,
-                held.detail, held.payload, held.item, $now, NULL, NULL)
-        """,
-        {"project_id": project_id, "now": now},
-    )
-    con.execute("DROP TABLE held")
-    return int(added)
-
-
-def find_released(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> pl.Series:
-    """Boolean a row of the frame (`QUARANTINE_SCHEMA`): a person has released this very text, so it is an item."""
-    if not frame.height:
-        return pl.Series("is_released", [], dtype=pl.Boolean)
-    _stage_quarantined(con, project_id, frame)
-    released = con.sql(
-        """
-        SELECT bool_or(quarantine.released_at IS NOT NULL) AS is_released
-        FROM held LEFT JOIN quarantine ON quarantine.quarantine_id = held.quarantine_id
-        GROUP BY held.position ORDER BY held.position
-        """
-    ).pl()["is_released"]
-    con.execute("DROP TABLE held")
-    return released.fill_null(value=False)
-
-
-def _stage_quarantined(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> None:
-    """Temporary table `held`: the frame's rows with position and quarantine id."""
-    con.register("incoming", frame.select(*QUARANTINE_SCHEMA).with_row_index("position"))
-    con.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE held AS
-        SELECT * EXCLUDE (digest), {_UUID5} AS quarantine_id FROM (
-            SELECT *, sha1(unhex($namespace) || encode(concat_ws('|', $project_id, source,
-                coalesce(external_id, location), reason, md5(coalesce(item, payload, detail))))) AS digest
-            FROM incoming
-        )
-        """,  # noqa: S608  a constant of ours, no data
-        {"namespace": NAMESPACE.hex, "project_id": project_id},
-    )
-    con.unregister("incoming")
-
-
-def release(
-    con: duckdb.DuckDBPyConnection, project_id: str, quarantine_id: uuid.UUID, *, actor: str, reason: str, now: datetime
-) -> Counts:
-    """Counts of sending one quarantined row on as if it had just come; who did it and why goes to the activity log.
-
-    Raises:
-        PermanentError: no such row waits, or it could not be read as an item, so there is nothing to send on.
-    """
-    rows = con.execute(
-        """
-        SELECT item, source, external_id, location, released_at FROM quarantine
-        WHERE project_id = $1 AND quarantine_id = $2
-        """,
-        [project_id, quarantine_id],
+def has_item(con: duckdb.DuckDBPyConnection, project_id: str, source: str, external_id: str) -> bool:
+    """Whether the project knows that item of the source."""
+    found = con.execute(
+        "SELECT 1 FROM items WHERE project_id = $project AND source = $source AND external_id = $id LIMIT 1",
+        {"project": project_id, "source": source, "id": external_id},
     ).fetchall()
-    if not rows or rows[0][4] is not None:
-        got = "one that was released before" if rows else "none"
-        raise PermanentError(f"Releasing {str(quarantine_id)!r} failed: expected a row that waits, got {got}.")
-    item, source, external_id, location, _ = rows[0]
-    if item is None:
-        raise PermanentError(
-            f"Releasing {str(quarantine_id)!r} failed: expected a readable item, got a broken row of {location!r}; "
-            "mend it at its source and import it again."
-        )
-    counts = upsert_items(con, project_id, from_json(item), now)
-    con.execute(
-        "UPDATE quarantine SET released_at = $1, released_by = $2 WHERE quarantine_id = $3", [now, actor, quarantine_id]
-    )
-    detail = {"quarantine_id": str(quarantine_id), "source": source, "external_id": external_id}
-    append_activity(
-        con, project_id, actor=actor, action="release", subject=f"quarantine:{quarantine_id}", reason=reason,
-        detail=detail, now=now,
-    )  # fmt: skip
-    return counts
-
-
-def append_activity(
-    con: duckdb.DuckDBPyConnection,
-    project_id: str,
-    *,
-    actor: str,
-    action: str,
-    subject: str,
-    reason: str,
-    detail: dict[str, Any],
-    now: datetime,
-) -> None:
-    """One row in the log that only grows: who did what to what, and why."""
-    con.execute(
-        "INSERT INTO activity VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        [uuid.uuid4(), project_id, now, actor, action, subject, reason, json.dumps(detail)],
-    )
-
-
-def to_json(frame: pl.DataFrame) -> pl.Series:
-    """Cleaned items (`ITEM_SCHEMA` + `CLEAN_COLUMNS`) as JSON, one string a row; `from_json` reads it back."""
-    times = [name for name, dtype in ITEM_SCHEMA.items() if isinstance(dtype, pl.Datetime)]
-    plain = frame.select(*ITEM_SCHEMA, *CLEAN_COLUMNS).with_columns(pl.col(times).dt.epoch("us"))
-    return plain.select(pl.struct(pl.all()).struct.json_encode().alias("item"))["item"]
-
-
-def from_json(item: str) -> pl.DataFrame:
-    """The frame of one row that `to_json` wrote."""
-    row = json.loads(item)
-    schema = {**ITEM_SCHEMA, **CLEAN_COLUMNS}
-    plain = {name: pl.Int64() if isinstance(dtype, pl.Datetime) else dtype for name, dtype in schema.items()}
-    return pl.DataFrame([row], schema=plain).with_columns(
-        pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        for name, dtype in ITEM_SCHEMA.items()
-        if isinstance(dtype, pl.Datetime)
-    )
+    return bool(found)

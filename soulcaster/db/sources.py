@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from soulcaster.configured import ConfiguredSource, Cursor, Kind, PullState, SourceOptions
-from soulcaster.db.feedback import append_activity
+from soulcaster.db.activity import add_activity
 from soulcaster.errors import PermanentError
 
 _COLUMNS = "kind, name, options, is_paused, added_at, cursor, state, state_since, message, way, retry_at, pulled_at"
@@ -182,6 +182,6 @@ def _note(
     detail: dict[str, Any],
     now: datetime,
 ) -> None:
-    append_activity(
-        con, project_id, actor=actor, action=action, subject=f"source:{source_id}", reason="", detail=detail, now=now
+    add_activity(
+        con, project_id, actor=actor, action=action, subject=f"source:{source_id}", reason="", detail=detail, at=now
     )

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from soulcaster import db, items
-from soulcaster.db import feedback
+from soulcaster.db import feedback, quarantine
 from soulcaster.db.feedback import Counts
 from soulcaster.errors import PermanentError
 from soulcaster.items import ITEM_SCHEMA, QUARANTINE_SCHEMA, to_frame
@@ -151,7 +151,7 @@ def test_quarantined_rows_are_stored_once(settings):
     """A rerun adds nothing; another text under the same id does."""
 
     def insert(rows: pl.DataFrame) -> int:
-        return db.write(settings.duckdb_path, lambda con: feedback.insert_quarantined(con, "default", rows, NOW))
+        return db.write(settings.duckdb_path, lambda con: quarantine.insert_quarantined(con, "default", rows, NOW))
 
     assert insert(pl.concat([held_row(), held_row()])) == 1
     assert insert(held_row()) == 0
@@ -163,13 +163,13 @@ def test_quarantined_rows_are_stored_once(settings):
 def test_release_sends_the_item_on_and_tells_who_and_why(settings):
     """The item is new, the row is marked, the log has the actor."""
     rows = frame({"external_id": "q", "created_at": NOW, "labels": ["x"], "frames": ["m:f"], "event_count": 3})
-    item = feedback.to_json(rows)[0]
+    item = quarantine.to_json(rows)[0]
     held = held_row(item=item)
-    db.write(settings.duckdb_path, lambda con: feedback.insert_quarantined(con, "default", held, NOW))
+    db.write(settings.duckdb_path, lambda con: quarantine.insert_quarantined(con, "default", held, NOW))
     quarantine_id = uuid.UUID(table(settings, "quarantine")[0]["quarantine_id"])
 
     def release(con: Any) -> Counts:
-        return feedback.release(con, "default", quarantine_id, actor="mo", reason="is honest", now=NOW)
+        return quarantine.release(con, "default", quarantine_id, actor="mo", reason="is honest", now=NOW)
 
     assert db.write(settings.duckdb_path, release) == Counts(1, 0, 0)
     [stored] = table(settings, "items")
@@ -180,20 +180,20 @@ def test_release_sends_the_item_on_and_tells_who_and_why(settings):
     assert (row["released_at"], row["released_by"]) == (NOW, "mo")
     [activity] = table(settings, "activity")
     assert (activity["actor"], activity["action"], activity["reason"]) == ("mo", "release", "is honest")
-    assert db.read(settings.duckdb_path, lambda con: feedback.find_released(con, "default", held).to_list()) == [True]
+    assert db.read(settings.duckdb_path, lambda con: quarantine.find_released(con, "default", held).to_list()) == [True]
     with pytest.raises(PermanentError, match="released before"):
         db.write(settings.duckdb_path, release)
 
 
 def test_a_row_that_is_no_item_cannot_be_released(settings):
     """The message says what to do instead."""
-    db.write(settings.duckdb_path, lambda con: feedback.insert_quarantined(con, "default", held_row(), NOW))
+    db.write(settings.duckdb_path, lambda con: quarantine.insert_quarantined(con, "default", held_row(), NOW))
     quarantine_id = uuid.UUID(table(settings, "quarantine")[0]["quarantine_id"])
 
     with pytest.raises(PermanentError, match="broken row of 'f:1'; mend it at its source"):
         db.write(
             settings.duckdb_path,
-            lambda con: feedback.release(con, "default", quarantine_id, actor="mo", reason="x", now=NOW),
+            lambda con: quarantine.release(con, "default", quarantine_id, actor="mo", reason="x", now=NOW),
         )
 
 
@@ -203,6 +203,6 @@ def test_items_survive_the_way_to_json_and_back():
         {"title": "té", "created_at": NOW, "labels": ["a", "b"], "payload": '{"x": [1]}'}, {"external_id": "b"}
     )
 
-    back = pl.concat([feedback.from_json(item) for item in feedback.to_json(rows)])
+    back = pl.concat([quarantine.from_json(item) for item in quarantine.to_json(rows)])
 
     assert back.select(*ITEM_SCHEMA).equals(rows.select(*ITEM_SCHEMA))
