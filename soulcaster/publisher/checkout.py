@@ -24,7 +24,7 @@ from soulcaster.publisher.api import Credentials
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _MOST_BYTES = 1 << 30
 """Of files in one archive: what a sandbox is still quick with."""
-_FETCH = ["fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"]
+FETCH = ["fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"]
 _LINK, _SUBMODULE, _EXECUTABLE = "120000", "160000", "100755"
 
 
@@ -53,7 +53,7 @@ def fetch_base(repository: Repository, credentials: Credentials, cache: Path) ->
         mine = f"refs/soulcaster/base/{branch}"
         git.run(
             held,
-            [*_FETCH, held.clone_url, f"+refs/heads/{branch}:{mine}"],
+            [*FETCH, held.clone_url, f"+refs/heads/{branch}:{mine}"],
             what=f"fetching branch {branch!r}",
             credentials=credentials,
         )
@@ -83,7 +83,7 @@ def fetch_commit(held: git.Cache, credentials: Credentials | None, commit: str) 
         raise PermanentError(
             f"Reading commit {commit} of {held.name!r}: the cache does not have it; fetch the base anew."
         )
-    git.run(held, [*_FETCH, held.clone_url, commit], what=f"fetching commit {commit}", credentials=credentials)
+    git.run(held, [*FETCH, held.clone_url, commit], what=f"fetching commit {commit}", credentials=credentials)
     keep(held, commit)
 
 

@@ -39,7 +39,10 @@ class Token:
 
 @dataclass
 class Forge(Wire):
-    """Everything the server knows. Numbers of issues and pull requests are one sequence, as at GitHub."""
+    """Everything the server knows. Numbers of issues and pull requests are one sequence, as at GitHub.
+
+    `planned` answers (method, end of the path, answer) are given once each, in place of the real one.
+    """
 
     folder: Path = Path()
     token: str = "github_pat_11FORGE0_test0token0of0the0stand0in"
@@ -56,6 +59,7 @@ class Forge(Wire):
     check_runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     pushes: list[tuple[str, str]] = field(default_factory=list)
     guard: threading.RLock = field(default_factory=threading.RLock)
+    planned: list[tuple[str, str, Answer]] = field(default_factory=list)
     ticks: int = 0
 
     @cached_property
@@ -205,6 +209,10 @@ def running_forge(folder: Path, **given: Any) -> Iterator[Forge]:
     forge.tokens[forge.token] = Token(login="robot")
 
     def answer(request: Request) -> Answer:
+        for planned in forge.planned:
+            if request.method == planned[0] and request.path.endswith(planned[1]):
+                forge.planned.remove(planned)
+                return planned[2]
         return forge_api.answer(forge, request)
 
     with running(answer, forge):
