@@ -7,12 +7,23 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app.words import EXACT_TIME_HINT, ROW_PIXELS, SOURCE_LABELS, number, reader_zone, table_height, title_of
+from app.words import (
+    BURST_LABEL,
+    EXACT_TIME_HINT,
+    ROW_PIXELS,
+    SOURCE_LABELS,
+    STATUS_LABELS,
+    number,
+    reader_zone,
+    table_height,
+    title_of,
+)
 from soulcaster.db.cluster_screens import TREND_WEEKS
+from soulcaster.priority import POINTS
 
-FILTER_KEYS = ("q", "source", "theme", "status", "min", "sort", "page")
+FILTER_KEYS = ("q", "source", "theme", "status", "min", "burst", "sort", "page")
 """Names of the list's filters, in the address and in the session."""
-_FULL = ["title", "theme", "n_items", "n_people", "sources", "trend", "last_seen_at", "status"]
+_FULL = ["title", "priority", "theme", "n_items", "n_people", "sources", "trend", "last_seen_at", "status"]
 _NEAR = ["title", "n_items", "shared"]
 
 
@@ -22,6 +33,8 @@ def show(frame: pl.DataFrame, *, key: str) -> None:
         pl.col("n_by_source").map_elements(_sources, return_dtype=pl.String).alias("sources"),
         pl.col("last_seen_at").dt.convert_time_zone(reader_zone()),
         pl.col("last_seen_at").dt.convert_time_zone(reader_zone()).alias("last_seen_exactly"),
+        pl.col("points").map_elements(_parts, return_dtype=pl.String).alias("parts"),
+        _status().alias("status"),
     )
     _draw(table, _FULL, key)
 
@@ -76,6 +89,17 @@ def _sources(entries: list[dict[str, Any]]) -> str:
     )
 
 
+def _parts(points: list[float]) -> str:
+    """'reach 12, severity 19 …': the parts of a priority that count, largest first."""
+    counted = sorted(zip(POINTS, points, strict=True), key=lambda part: -abs(part[1]))
+    return ", ".join(f"{name} {value:.0f}" for name, value in counted if round(value))
+
+
+def _status() -> pl.Expr:
+    status = pl.col("status").replace(STATUS_LABELS)
+    return pl.when("is_burst").then(pl.lit(BURST_LABEL + " · ") + status).otherwise(status)
+
+
 def _draw(table: pl.DataFrame, columns: list[str], key: str) -> None:
     picked = st.dataframe(
         table,
@@ -104,8 +128,18 @@ def _columns(columns: list[str]) -> dict[str, Any]:
     config = st.column_config
     legend = ", ".join(SOURCE_LABELS.values())
     return {
-        "title": config.TextColumn("Cluster", width=310 if columns is _FULL else 275),
-        "theme": config.TextColumn("Theme", width=150),
+        "title": config.TextColumn("Cluster", width=280 if columns is _FULL else 275),
+        "priority": config.ProgressColumn(
+            "Priority",
+            format="%.0f",
+            min_value=0,
+            max_value=100,
+            width=95,
+            help="0 to 100: how many, how bad, how fast, how lately, who says so, and what is done about it. "
+            "The column *Why urgent* has the parts; the cluster's page says each in a sentence.",
+        ),
+        "parts": config.TextColumn("Why urgent", width=230),
+        "theme": config.TextColumn("Theme", width=120),
         "n_items": config.NumberColumn("Items", format="localized", width=62),
         "n_people": config.NumberColumn(
             "People",
@@ -113,7 +147,7 @@ def _columns(columns: list[str]) -> dict[str, Any]:
             width=68,
             help="Distinct authors, and users as far as an error tracker counts.",
         ),
-        "sources": config.TextColumn("Sources", width=165, help=f"Items by source: {legend}"),
+        "sources": config.TextColumn("Sources", width=150, help=f"Items by source: {legend}"),
         "trend": config.LineChartColumn(
             f"{TREND_WEEKS} weeks",
             width=100,
@@ -122,6 +156,6 @@ def _columns(columns: list[str]) -> dict[str, Any]:
         ),
         "last_seen_at": config.DatetimeColumn("Last seen", format="distance", width=115, help=EXACT_TIME_HINT),
         "last_seen_exactly": config.DatetimeColumn("Last seen, exactly", format="D MMM YYYY, HH:mm"),
-        "status": config.TextColumn("Status", width=75),
+        "status": config.TextColumn("Status", width=100),
         "shared": config.TextColumn("Shares", width=160),
     }

@@ -24,6 +24,14 @@ SOURCE_COLORS = {"reddit": "#D55E00", "sentry": "#CC79A7", "github": "#0072B2", 
 """Told apart with every common kind of colour blindness. Source: Okabe and Ito, Color Universal Design, 2008."""
 
 STATE_LABELS = {"open": "open", "closed": "☑️ closed", "removed": "🚫 removed", "deleted": "🗑️ deleted"}
+STATUS_LABELS = {
+    "regressed": "🔁 regressed",
+    "fixing": "🛠️ fixing",
+    "pr_open": "🔀 pull request",
+    "fixed": "✅ fixed",
+    "ignored": "🔕 ignored",
+}
+BURST_LABEL = "🔥 burst"
 EXACT_TIME_HINT = "For exact times show the column *… exactly* by the eye in the table's corner, or open the row."
 ROW_PIXELS = 38
 _HEADER_PIXELS = 37

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from soulcaster import db
-from soulcaster.db.exports import load_table
+from soulcaster.db.exports import load_clusters, load_table
 from soulcaster.errors import PermanentError
+from soulcaster.priority import explain
 from soulcaster.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _FORMULA_START = r"\A[=+\-@\t\r]"
 """First characters that make a spreadsheet run a cell. Source: OWASP, "CSV Injection"."""
@@ -39,8 +43,19 @@ def export(settings: Settings, project_id: str, kind: str, output: Path) -> int:
 
 
 def list_clusters(settings: Settings, project_id: str, limit: int) -> list[dict[str, Any]]:
-    """The `limit` largest clusters of the published run as dicts, largest first; empty when nothing is published."""
-    return _load(settings, project_id, "clusters").head(limit).to_dicts()
+    """The `limit` most urgent clusters of the published run as dicts; empty when nothing is published.
+
+    Columns of `export`, and `parts`: name, points, most and sentence of every part of the priority.
+    """
+    table, scored = db.read(
+        settings.duckdb_path,
+        lambda con: load_clusters(con, project_id),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    rows = _framed(table).head(limit)
+    shown = scored.filter(pl.col("cluster_id").is_in(rows["cluster_id"].implode()))
+    parts = {row["cluster_id"]: [part._asdict() for part in explain(row)] for row in shown.iter_rows(named=True)}
+    return [{**row, "parts": parts[row["cluster_id"]]} for row in rows.iter_rows(named=True)]
 
 
 def _load(settings: Settings, project_id: str, kind: str) -> pl.DataFrame:
@@ -49,6 +64,10 @@ def _load(settings: Settings, project_id: str, kind: str) -> pl.DataFrame:
         lambda con: load_table(con, project_id, kind),
         timeout_seconds=settings.lock_timeout_seconds,
     )
+    return _framed(table)
+
+
+def _framed(table: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101  a table never becomes a Series; tells the type checker
     return frame

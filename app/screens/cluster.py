@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import cluster_table, queries
+from app import cluster_actions, cluster_table, item_actions, queries
 from app.charts import show_by_time
-from app.item_card import REASON_LABELS, show_item, show_items_table
-from app.words import SOURCE_LABELS, ago, count, exact, number, plain, title_of, told
+from app.item_card import REASON_LABELS, choose_items, show_item, show_items_table
+from app.words import BURST_LABEL, SOURCE_LABELS, STATUS_LABELS, ago, count, exact, number, plain, title_of, told
 from soulcaster.db.cluster_screens import (
     ClusterRow,
     find_cluster,
@@ -18,7 +18,10 @@ from soulcaster.db.cluster_screens import (
     list_siblings,
     list_transitions,
 )
-from soulcaster.db.screens import count_by_time
+from soulcaster.db.priorities import list_priorities
+from soulcaster.db.screens import count_by_time, find_shown_run
+from soulcaster.db.triage import get_decided
+from soulcaster.priority import explain
 
 _PAGE_ROWS = 25
 _MOST_EXEMPLARS = 3
@@ -39,18 +42,21 @@ def page() -> None:
             )
             return
         _head(cluster)
+        run_id = queries.ask(find_shown_run, queries.project())
+        cluster_actions.show(queries.ask(get_decided, queries.project(), cluster.cluster_id), run_id)
+        _priority(cluster)
         if cluster.n_items == 0:
             st.info("The run on show no longer has this cluster; its history below says what became of it.", icon="🕰️")
         else:
             _exemplars(cluster)
-            _items(cluster)
+            _items(cluster, run_id)
         _history(cluster)
 
 
 def _head(cluster: ClusterRow) -> None:
     st.title(plain(title_of(cluster.title, cluster.cluster_id)), anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(plain(cluster.status), color="blue")
+        st.badge(STATUS_LABELS.get(cluster.status, plain(cluster.status)), color="blue")
         if cluster.theme_id is not None:
             st.badge(f"Theme: {plain(cluster.theme or 'untitled')}", color="gray")
         if cluster.first_seen_at and cluster.last_seen_at:
@@ -79,6 +85,20 @@ def _head(cluster: ClusterRow) -> None:
         show_by_time(frame, bucket, height=190, key="timeline")
 
 
+def _priority(cluster: ClusterRow) -> None:
+    """The score with every part: its bar, its points, and the sentence they come from."""
+    scored = queries.ask(list_priorities, queries.project()).filter(pl.col("cluster_id") == cluster.cluster_id)
+    if scored.is_empty():
+        return
+    row = scored.row(0, named=True)
+    burst = f" · {BURST_LABEL}" if row["is_burst"] else ""
+    with st.expander(f"Priority {row['priority']:.0f} of 100{burst}", icon="🚦", key="priority", on_change="rerun"):
+        for part in explain(row):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.progress(min(1.0, max(0.0, part.points / part.most)), f"{part.name} {part.points:.1f}", width=160)
+                st.text(part.sentence, width="stretch")
+
+
 def _summary(cluster: ClusterRow) -> None:
     with st.container(border=True):
         if cluster.summary:
@@ -91,6 +111,8 @@ def _summary(cluster: ClusterRow) -> None:
 def _method(cluster: ClusterRow) -> str:
     if cluster.title is None:
         return "Not named yet: `summarize` writes titles after each grouping."
+    if cluster.summary_method == "person":
+        return "A person gave it this title."
     how = (
         "Picked from the feedback: a typical item, and the words that set this cluster apart. No model wrote it."
         if cluster.summary_method == "extractive"
@@ -112,9 +134,10 @@ def _exemplars(cluster: ClusterRow) -> None:
         show_item(row)
 
 
-def _items(cluster: ClusterRow) -> None:
+def _items(cluster: ClusterRow, run_id: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.subheader(f"All {count(cluster.n_items, 'item')}", anchor=False, width="content")
+        is_choosing = st.toggle("Choose items", key="choosing", help="To split them off, take one out or move it.")
         n_pages = -(-cluster.n_items // _PAGE_ROWS)
         page_number = st.pagination(n_pages, key="page") if n_pages > 1 else 1
     frame = queries.ask(
@@ -124,9 +147,12 @@ def _items(cluster: ClusterRow) -> None:
         limit=_PAGE_ROWS,
         offset=(page_number - 1) * _PAGE_ROWS,
     ).with_columns(pl.col("reason").replace_strict(REASON_LABELS, default=pl.col("reason")))
-    picked = show_items_table(
-        frame, ["source", "snippet", "author", "happened_at", "reason", "similarity", "state", "url"], key="items"
-    )
+    columns = ["source", "snippet", "author", "happened_at", "reason", "similarity", "state", "url"]
+    if is_choosing and run_id is not None:
+        chosen = choose_items(frame, columns, key=f"choose-{run_id}-{page_number}")
+        item_actions.show(cluster.cluster_id, cluster.n_items, chosen, run_id)
+        return
+    picked = show_items_table(frame, columns, key="items")
     if picked is not None:
         show_item(frame.row(by_predicate=pl.col("item_id") == picked, named=True))
 
@@ -142,6 +168,7 @@ def _history(cluster: ClusterRow) -> None:
             )
         for row in frame.iter_rows(named=True):
             st.markdown(f"{_event(row, cluster.cluster_id)} · {ago(row['created_at'])}", help=exact(row["created_at"]))
+        item_actions.show_log(cluster.cluster_id)
     with right:
         st.subheader(
             "Near by", anchor=False, help="Clusters that share telling words or the theme. Words, not meaning."

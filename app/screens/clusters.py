@@ -10,10 +10,12 @@ import streamlit as st
 from app import cluster_table, filters, queries
 from app.words import SOURCE_NAMES, count, spreadsheet_safe, title_of, told
 from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, list_clusters, list_statuses, list_themes
+from soulcaster.priority import POINTS
 
 _PAGE_ROWS = 100
 _MOST_EXPORTED = 100_000
 _SORTS: dict[str, ClusterSort] = {
+    "Most urgent": "priority",
     "Most items": "items",
     "Most people": "people",
     "Growing fastest": "rising",
@@ -60,6 +62,7 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
         least = st.number_input(
             "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=120, on_change=filters.first_page
         )
+        only_bursts = st.toggle("Bursts", key="burst", bind="query-params", on_change=filters.first_page)
         sort = filters.pick_order("Sort by", list(_SORTS), key="sort", width=150)
     wanted = ClusterFilters(
         sources=tuple(SOURCE_NAMES[name] for name in sources),
@@ -67,6 +70,7 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
         statuses=tuple(chosen),
         min_items=int(least),
         text=text,
+        only_bursts=only_bursts,
     )
     return wanted, _SORTS[sort]
 
@@ -98,8 +102,9 @@ def as_csv(frame: pl.DataFrame) -> bytes:
         .list.eval(pl.format("{} {}", pl.element().struct.field("key"), pl.element().struct.field("value")))
         .list.join(" "),
         "trend": pl.col("trend").list.eval(pl.element().cast(pl.String)).list.join(" "),
+        **{f"{name}_points": pl.col("points").list.get(place) for place, name in enumerate(POINTS)},
     }
-    return spreadsheet_safe(frame.with_columns(**columns)).write_csv().encode()
+    return spreadsheet_safe(frame.with_columns(**columns).drop("points")).write_csv().encode()
 
 
 if __name__ == "__main__":

@@ -8,13 +8,19 @@ import streamlit as st
 
 from app import cluster_table, launch, queries
 from app.charts import show_by_time
-from app.words import SOURCE_LABELS, ago, count, duration, exact, number, plain, told
+from app.words import SOURCE_LABELS, ago, count, duration, exact, number, plain, title_of, told
 from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, list_clusters
 from soulcaster.db.screens import Overview, count_by_time, get_overview
 from soulcaster.settings import load_settings
 
 _SPANS: dict[str, int | None] = {"30 days": 30, "90 days": 90, "1 year": 365, "All time": None}
-_TOPS: dict[str, ClusterSort] = {"Largest": "items", "Growing": "rising", "Most people": "people", "Latest": "recent"}
+_TOPS: dict[str, ClusterSort] = {
+    "Most urgent": "priority",
+    "Largest": "items",
+    "Growing": "rising",
+    "Most people": "people",
+    "Latest": "recent",
+}
 _TOP_ROWS = 8
 
 
@@ -78,6 +84,7 @@ def _number(label: str, value: int, explanation: str) -> None:
 
 def _next_steps(overview: Overview) -> None:
     """Sentences with a button each, only for what really waits for somebody."""
+    _decisions()
     if overview.n_waiting:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(f"🧩 Not grouped yet: **{count(overview.n_waiting, 'item')}**.", width="stretch")
@@ -92,6 +99,23 @@ def _next_steps(overview: Overview) -> None:
                 f"🧪 In quarantine: **{count(overview.n_quarantined, 'row')}**, each with its reason.", width="stretch"
             )
             st.page_link("screens/feedback.py", label="Look at them", query_params={"view": "Quarantine"})
+
+
+def _decisions() -> None:
+    """Clusters that came back after their fix, and those that reports burst into: somebody has to decide."""
+    for filters, parameters, icon, words in (
+        (ClusterFilters(statuses=("regressed",)), {"status": "regressed"}, "🔁", "Came back after the fix"),
+        (ClusterFilters(only_bursts=True), {"burst": "true"}, "🔥", "Far more reports this week than before"),
+    ):
+        frame, n_found = queries.ask(list_clusters, queries.project(), filters, sort="priority", limit=1)
+        if n_found == 0:
+            continue
+        first = frame.row(0, named=True)
+        rest = f" and {count(n_found - 1, 'more cluster')}" if n_found > 1 else ""
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            title = plain(title_of(first["title"], first["cluster_id"]))
+            st.markdown(f"{icon} {words}: **{title}**{rest}.", width="stretch")
+            st.page_link("screens/clusters.py", label="Look and decide", query_params=parameters)
 
 
 def _trend(overview: Overview) -> None:
@@ -120,7 +144,7 @@ def _clusters(overview: Overview) -> None:
         top = st.segmented_control(
             "Top clusters by",
             list(_TOPS),
-            default="Largest",
+            default="Most urgent",
             key="top",
             bind="query-params",
             required=True,

@@ -12,12 +12,13 @@ import duckdb
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from soulcaster.db.priorities import list_priorities
 from soulcaster.db.screens import find_shown_run, frame_of, rows_of
 
 TREND_WEEKS = 12
 """Points of a cluster's sparkline: one a week, a quarter of a year that ends at the project's newest item."""
 
-ClusterSort = Literal["items", "people", "recent", "rising", "title"]
+ClusterSort = Literal["priority", "items", "people", "recent", "rising", "title"]
 
 
 class ClusterFilters(BaseModel):
@@ -30,6 +31,7 @@ class ClusterFilters(BaseModel):
     statuses: tuple[str, ...] = ()
     min_items: int = 1
     text: str = ""
+    only_bursts: bool = False
 
 
 class ClusterRow(BaseModel):
@@ -87,21 +89,25 @@ _CLUSTER_LIST = """
     SELECT CAST(r.cluster_id AS VARCHAR) AS cluster_id, c.title, t.title AS theme,
         CAST(r.theme_id AS VARCHAR) AS theme_id, c.status, f.n_items,
         CAST(f.n_named + coalesce(u.n, 0) AS BIGINT) AS n_people, f.n_by_source, f.trend, f.n_rise,
-        f.first_seen_at, f.last_seen_at, count(*) OVER () AS n_found
+        f.first_seen_at, f.last_seen_at, coalesce(p.priority, 0) AS priority, coalesce(p.is_burst, false) AS is_burst,
+        [p.reach_points, p.severity_points, p.velocity_points, p.recency_points, p.trust_points, p.work_points]
+            AS points,
+        count(*) OVER () AS n_found
     FROM run_clusters r
     JOIN fact f USING (cluster_id)
+    LEFT JOIN cluster_priorities p ON p.cluster_id = CAST(r.cluster_id AS VARCHAR)
     JOIN clusters c ON c.cluster_id = r.cluster_id AND c.project_id = r.project_id
     LEFT JOIN themes t ON t.run_id = r.run_id AND t.theme_id = r.theme_id AND t.project_id = r.project_id
     LEFT JOIN unnamed u ON u.cluster_id = r.cluster_id
     WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id
-        AND f.n_items >= $min_items
+        AND f.n_items >= $min_items AND (p.is_burst OR NOT $only_bursts)
         AND ($theme_id IS NULL OR r.theme_id = TRY_CAST($theme_id AS UUID))
         AND (len($statuses) = 0 OR list_contains($statuses, c.status))
         AND (len($sources) = 0 OR list_has_any($sources, list_transform(f.n_by_source, lambda each: each.key)))
         AND ($text = '' OR f.is_hit
              OR contains(lower(concat_ws(' ', c.title, c.summary, t.title, array_to_string(c.terms, ' '))), $text))
     ORDER BY CASE WHEN $sort = 'title' THEN lower(c.title) END NULLS LAST,
-        CASE $sort WHEN 'people' THEN n_people WHEN 'rising' THEN f.n_rise
+        CASE $sort WHEN 'priority' THEN coalesce(p.priority, 0) WHEN 'people' THEN n_people WHEN 'rising' THEN f.n_rise
             WHEN 'recent' THEN epoch(f.last_seen_at) ELSE f.n_items END DESC,
         f.n_items DESC, r.cluster_id
     LIMIT $limit OFFSET $offset
@@ -121,7 +127,7 @@ def list_clusters(
 
     Columns: cluster_id, title, theme, theme_id, status, n_items, n_people, n_by_source (list of key, value), trend
     (list of `TREND_WEEKS` counts, oldest first), n_rise (last four weeks minus the four before), first_seen_at,
-    last_seen_at.
+    last_seen_at, priority (0 to 100), is_burst, points (list, in the order of `soulcaster.priority.POINTS`).
     """
     params = {
         "project_id": project_id,
@@ -131,15 +137,17 @@ def list_clusters(
         "sources": list(filters.sources),
         "min_items": filters.min_items,
         "text": filters.text.strip().lower(),
+        "only_bursts": filters.only_bursts,
         "sort": sort,
         "limit": limit,
         "offset": offset,
     }
-    frame = frame_of(con, _CLUSTER_LIST, params)
+    con.register("cluster_priorities", list_priorities(con, project_id))
+    frame = first = frame_of(con, _CLUSTER_LIST, params)
     if frame.is_empty() and offset:
         first = frame_of(con, _CLUSTER_LIST, params | {"limit": 1, "offset": 0})
-        return frame.drop("n_found"), _n_found(first)
-    return frame.drop("n_found"), _n_found(frame)
+    con.unregister("cluster_priorities")
+    return frame.drop("n_found"), _n_found(first)
 
 
 def _n_found(frame: pl.DataFrame) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from soulcaster.db.priorities import list_priorities
+
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
     import pyarrow as pa
 
 _ITEMS = """
@@ -24,13 +27,18 @@ _CLUSTERS = """
            any_value(c.summary_method) AS summary_method, any_value(c.status) AS status,
            count(*) AS n_items, sum(i.event_count)::BIGINT AS n_events, count(DISTINCT i.author) AS n_authors,
            list(DISTINCT i.source ORDER BY i.source) AS sources,
-           min(i.created_at) AS first_at, max(i.created_at) AS last_at
+           min(i.created_at) AS first_at, max(i.created_at) AS last_at, any_value(p.priority) AS priority,
+           any_value(p.is_burst) AS is_burst, any_value(p.reach_points) AS reach_points,
+           any_value(p.severity_points) AS severity_points, any_value(p.velocity_points) AS velocity_points,
+           any_value(p.recency_points) AS recency_points, any_value(p.trust_points) AS trust_points,
+           any_value(p.work_points) AS work_points
     FROM published_memberships m
     JOIN clusters c ON c.cluster_id = m.cluster_id AND c.project_id = m.project_id
     JOIN items i ON i.item_id = m.item_id
+    JOIN cluster_priorities p ON p.cluster_id = c.cluster_id::VARCHAR
     WHERE m.project_id = $project
     GROUP BY c.project_id, c.cluster_id
-    ORDER BY n_items DESC, title, cluster_id
+    ORDER BY priority DESC, n_items DESC, title, c.cluster_id
 """
 
 _THEMES = """
@@ -48,12 +56,24 @@ _TRANSITIONS = """
     ORDER BY r.created_at, t.kind, cluster_id, other_cluster_id
 """
 
-_QUERIES = {"items": _ITEMS, "clusters": _CLUSTERS, "themes": _THEMES, "transitions": _TRANSITIONS}
+_QUERIES = {"items": _ITEMS, "themes": _THEMES, "transitions": _TRANSITIONS}
 
 
 def load_table(con: duckdb.DuckDBPyConnection, project_id: str, kind: str) -> pa.Table:
     """Arrow table of `kind` ('items', 'clusters', 'themes', 'transitions') for one project, in a stable order.
 
-    Items that are in no cluster of the published run have null cluster_id and theme_id.
+    Items that are in no cluster of the published run have null cluster_id and theme_id. Clusters come with their
+    priority and its parts, the most urgent first.
     """
+    if kind == "clusters":
+        return load_clusters(con, project_id)[0]
     return con.sql(_QUERIES[kind], params={"project": project_id}).to_arrow_table()
+
+
+def load_clusters(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[pa.Table, pl.DataFrame]:
+    """The table of clusters, and the scored rows its priorities come from (`priorities.list_priorities`)."""
+    scored = list_priorities(con, project_id)
+    con.register("cluster_priorities", scored)
+    table = con.sql(_CLUSTERS, params={"project": project_id}).to_arrow_table()
+    con.unregister("cluster_priorities")
+    return table, scored

@@ -188,7 +188,8 @@ def _insert_lasting(con: duckdb.DuckDBPyConnection, now: datetime, clusters: lis
     )
     con.register("lasting", frame)
     con.execute(
-        "INSERT INTO clusters SELECT CAST(cluster_id AS UUID), ?, status, title, 'People say: ' || title, terms, "
+        "INSERT INTO clusters (cluster_id, project_id, status, title, summary, terms, summary_method, summarized_hash, "
+        "created_at, changed_at) SELECT CAST(cluster_id AS UUID), ?, status, title, 'People say: ' || title, terms, "
         "'extractive', cluster_id, ?, ? FROM lasting",
         [PROJECT, now, now],
     )

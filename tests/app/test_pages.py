@@ -170,12 +170,29 @@ def test_cluster_filters_narrow_the_list(open_page, drawn_home):
 
 
 def test_cluster_list_is_sorted_by_the_store(open_page, drawn_home):
-    """Most items first unless asked otherwise."""
+    """Most urgent first unless asked otherwise."""
     at = open_page(drawn_home, "clusters")
+    assert at.dataframe[0].value["priority"].is_monotonic_decreasing
+
+    at.selectbox(key="sort").set_value("Most items").run()
     assert at.dataframe[0].value["n_items"].is_monotonic_decreasing
 
     at.selectbox(key="sort").set_value("Most people").run()
     assert at.dataframe[0].value["n_people"].is_monotonic_decreasing
+
+
+def test_a_regressed_cluster_waits_for_a_decision_and_says_why_it_is_urgent(open_page, tmp_path):
+    """The overview names it, the list tells its status, its page has a sentence for every part of its priority."""
+    [cluster, *_] = seed_drawn(store(tmp_path), n_items=60, n_clusters=5)
+    write(store(tmp_path), lambda con: con.execute("UPDATE clusters SET status = 'regressed' WHERE cluster_id = CAST(? AS UUID)", [cluster]))  # fmt: skip  # noqa: E501  one statement
+
+    overview = open_page(tmp_path)
+    listed = open_page(tmp_path, "clusters", status="regressed").dataframe[0].value
+    page = open_page(tmp_path, "cluster", id=cluster)
+
+    assert "Came back after the fix" in said(overview)
+    assert ["🔁 regressed"] == [status.split(" · ")[-1] for status in listed["status"]]
+    assert "It was fixed, and reports came back after the fix." in said(page)
 
 
 def test_a_link_carries_the_filters(open_page, drawn_home):

@@ -1,0 +1,139 @@
+"""The facts that priorities are made of, for all clusters of the run on show in one query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from soulcaster.db.runs import find_published_run
+from soulcaster.priority import FACTS, PAST_WEEKS, TRUSTS, WINDOW_DAYS, score
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+_LOST = (
+    r"\b(data ?loss|corrupt\w*|wip(e|ed|es) |vulnerab\w*|security|exploit\w*|leak(s|ed) |hacked|(charged|billed) twice|"
+    r"los(e|es|ing|t) (all |every )?(my |our |their |the |user )?(data|files?|notes?|work|photos?|changes))"
+)
+_CRASH = (
+    r"\b(crash\w*|freez(e|es|ing)|frozen|hang(s|ing)?|segfault\w*|segmentation fault|panic\w*|deadlock\w*|unusable|"
+    r"out of memory|fatal|won'?t (start|open|load|launch|boot)|(does ?n.?t|can.?t|cannot) (start|launch|log ?in))\b"
+)
+_FAILURE = (
+    r"\b(errors?|exceptions?|fail(s|ed|ure|ing)?|broken?|breaks|bugs?|wrong|incorrect\w*|missing|invalid|regression|"
+    r"timeouts?|times out|not work\w*|stopped working|"
+    r"(does|is|did|do|was) ?n.?t (work|show|save|sync|update|respond)\w*)\b"
+)
+_WISH = (
+    r"\b(feature requests?|please (add|support|allow)|would be (nice|great)|i wish|suggestions?|how (do|can|to)|"
+    r"is there (a|any) way|add (support|option)|proposal|enhancements?)\b"
+)
+_GRAVE_LABEL = (
+    r"\b(critical|blocker|p0|security|severe|severity[:/ -]?(1|high|critical)|priority[:/ -]?(critical|highest))\b"
+)
+_BUG_LABEL = r"\b(bug|regression|defect|crash)\b"
+_WISH_LABEL = r"\b(enhancement|feature|question|documentation|support)\b"
+
+_FACTS = """
+    WITH newest AS (
+        SELECT least(max(coalesce(created_at, first_seen_at)), now()) AS last_at,
+            min(coalesce(created_at, first_seen_at)) AS first_at
+        FROM items WHERE project_id = $project
+    ),
+    member AS MATERIALIZED (
+        SELECT m.cluster_id, i.item_id, i.source, i.author, i.source_group, i.user_count, i.event_count, i.state,
+            i.level, i.exception_type, lower(array_to_string(i.labels, ' ')) AS labels,
+            list_position($trusts, i.trust) - 1 AS trust,
+            lower(CASE WHEN i.title = '' THEN left(i.body, 160) ELSE left(i.title, 160) END) AS words,
+            greatest(0, (epoch(newest.last_at) - epoch(coalesce(i.created_at, i.first_seen_at))) / 86400) AS days
+        FROM run_memberships m JOIN items i USING (item_id), newest
+        WHERE m.run_id = $run::UUID AND i.project_id = $project
+    ),
+    judged AS (
+        SELECT cluster_id, quantile_disc(CASE
+            WHEN labels <> '' AND regexp_matches(labels, $grave_label) THEN 4
+            WHEN regexp_matches(words, $troubles) THEN CASE
+                WHEN regexp_matches(words, $lost) THEN 4 WHEN regexp_matches(words, $crash) OR level = 'fatal' THEN 3
+                WHEN regexp_matches(words, $wish) AND NOT regexp_matches(words, $failure) THEN 0 ELSE 2 END
+            WHEN level = 'fatal' THEN 3
+            WHEN exception_type IS NOT NULL OR level = 'error' THEN 2
+            WHEN labels <> '' AND regexp_matches(labels, $bug_label) THEN 2
+            WHEN labels <> '' AND regexp_matches(labels, $wish_label) THEN 0
+            ELSE 1 END, 0.75) AS severity_tier
+        FROM member WHERE cluster_id IS NOT NULL GROUP BY cluster_id
+    ),
+    -- A person counts once a week, so that one who writes fifty times makes no burst.
+    weekly AS (
+        SELECT cluster_id, week,
+            count(DISTINCT CASE WHEN author IS NULL THEN hash(item_id) ELSE hash(source, author) END) AS n
+        FROM (SELECT *, CASE WHEN days < $window_days THEN 0 ELSE 1 + floor((days - $window_days) / 7) END AS week
+              FROM member WHERE days < $window_days + 7 * $past_weeks)
+        GROUP BY cluster_id, week
+    ),
+    pace AS (
+        SELECT cluster_id, sum(n) FILTER (WHERE week = 0) AS n_recent, sum(n) FILTER (WHERE week > 0) AS n_past
+        FROM weekly GROUP BY cluster_id
+    ),
+    project AS (
+        SELECT coalesce(sum(n_recent), 0) AS n_recent, coalesce(sum(n_past), 0) AS n_past,
+            coalesce(sum(n_past) FILTER (WHERE cluster_id IS NOT NULL), 0) AS n_past_grouped FROM pace
+    ),
+    -- What one error tracker's issue says of its users and events counts once, however many of its events we hold.
+    issue AS (
+        SELECT cluster_id, sum(n_users) AS n_users, sum(n_events) AS n_events FROM (
+            SELECT cluster_id,
+                CASE WHEN bool_or(author IS NULL) THEN coalesce(max(user_count), 1) ELSE 0 END AS n_users,
+                greatest(max(event_count), count(*)) AS n_events
+            FROM member WHERE source_group IS NOT NULL GROUP BY cluster_id, source, source_group
+        ) GROUP BY cluster_id
+    ),
+    fact AS (
+        SELECT cluster_id, count(DISTINCT hash(source, author)) FILTER (WHERE author IS NOT NULL) AS n_named,
+            coalesce(sum(coalesce(user_count, 1)) FILTER (WHERE author IS NULL AND source_group IS NULL), 0)
+                AS n_unnamed,
+            coalesce(sum(event_count) FILTER (WHERE source_group IS NULL), 0) AS n_events,
+            count(*) FILTER (WHERE state = 'open') AS n_open, max(trust) AS trust_level, min(days) AS days_since
+        FROM member WHERE cluster_id IS NOT NULL GROUP BY cluster_id
+    ),
+    span AS (
+        SELECT least($past_weeks, greatest(0, (epoch(last_at) - epoch(first_at)) / 604800 - $window_days / 7)) AS weeks
+        FROM newest
+    )
+    SELECT f.cluster_id::VARCHAR AS cluster_id, c.status, f.n_named,
+        (f.n_unnamed + coalesce(u.n_users, 0))::BIGINT AS n_unnamed,
+        (f.n_events + coalesce(u.n_events, 0))::BIGINT AS n_events, f.n_open, j.severity_tier, f.trust_level,
+        f.days_since, coalesce(a.n_recent, 0)::BIGINT AS n_recent, coalesce(a.n_past, 0)::BIGINT AS n_past,
+        (p.n_recent - coalesce(a.n_recent, 0))::BIGINT AS n_recent_elsewhere,
+        (p.n_past - coalesce(a.n_past, 0))::BIGINT AS n_past_elsewhere, s.weeks AS past_weeks,
+        p.n_past_grouped / greatest(1, s.weeks) / count(*) OVER () AS usual_rate
+    FROM fact f JOIN judged j USING (cluster_id)
+    JOIN clusters c ON c.cluster_id = f.cluster_id AND c.project_id = $project
+    LEFT JOIN pace a ON a.cluster_id = f.cluster_id LEFT JOIN issue u ON u.cluster_id = f.cluster_id, project p, span s
+    ORDER BY 1
+"""
+
+
+def list_priorities(con: duckdb.DuckDBPyConnection, project_id: str) -> pl.DataFrame:
+    """One scored row (see `soulcaster.priority`) for every cluster on show, the most urgent first; none before any run.
+
+    Time is counted back from the project's newest item, so that an archive has urgent clusters too. Words are looked
+    for in titles (in the beginning of a text without one) and in English only; other reports go by level, exception
+    and labels.
+    """
+    params = {
+        "project": project_id,
+        "run": find_published_run(con, project_id),
+        "trusts": list(TRUSTS),
+        "window_days": WINDOW_DAYS,
+        "past_weeks": PAST_WEEKS,
+        "grave_label": _GRAVE_LABEL,
+        "bug_label": _BUG_LABEL,
+        "wish_label": _WISH_LABEL,
+        "troubles": f"{_LOST}|{_CRASH}|{_FAILURE}|{_WISH}",
+        "lost": _LOST,
+        "crash": _CRASH,
+        "failure": _FAILURE,
+        "wish": _WISH,
+    }
+    facts = con.sql(_FACTS, params=params).pl().cast(FACTS)
+    return score(facts).sort(["priority", "n_events", "cluster_id"], descending=[True, True, False])
