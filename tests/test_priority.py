@@ -40,7 +40,9 @@ def test_every_signal_raises_the_score(more):
     assert raised["priority"] > plain["priority"]
 
 
-@pytest.mark.parametrize("less", [{"status": "fixing"}, {"status": "pr_open"}, {"status": "fixed"}, {"status": "ignored"}, {"n_open": 0}])
+@pytest.mark.parametrize(
+    "less", [{"status": "fixing"}, {"status": "pr_open"}, {"status": "fixed"}, {"status": "ignored"}, {"n_open": 0}]
+)
 def test_what_somebody_works_on_or_closed_is_less_urgent(less):
     """A problem in good hands makes room for one that nobody has."""
     plain, lowered = scored({}, less)
