@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import streamlit as st
@@ -68,13 +68,27 @@ def _byline(row: dict[str, Any]) -> str:
 
 def show_items_table(frame: pl.DataFrame, columns: list[str], *, key: str) -> str | None:
     """Rows of items as a table; the id of the item whose row the reader picked, None without one."""
+    picked = _draw(frame, columns, key, "single-cell", "choose a cell to read the whole item")
+    cells = picked["selection"]["cells"]
+    return str(frame["item_id"][cells[0][0]]) if cells and cells[0][0] < frame.height else None
+
+
+def choose_items(frame: pl.DataFrame, columns: list[str], *, key: str) -> list[str]:
+    """The same table with a box to tick before each row; the ids of the items that are ticked."""
+    picked = _draw(frame, columns, key, "multi-row", "tick those you mean")
+    return [str(frame["item_id"][row]) for row in picked["selection"]["rows"] if row < frame.height]
+
+
+def _draw(
+    frame: pl.DataFrame, columns: list[str], key: str, mode: Literal["single-cell", "multi-row"], hint: str
+) -> Any:  # noqa: ANN401  Streamlit's selection state
     table = web_links(frame).with_columns(
         pl.col("happened_at").dt.convert_time_zone(reader_zone()),
         pl.col("happened_at").dt.convert_time_zone(reader_zone()).alias("happened_exactly"),
         pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source")),
         pl.col("state").replace_strict(STATE_LABELS, default=pl.col("state")),
     )
-    picked = st.dataframe(
+    return st.dataframe(
         table,
         key=key,
         hide_index=True,
@@ -84,11 +98,9 @@ def show_items_table(frame: pl.DataFrame, columns: list[str], *, key: str) -> st
         column_config=_columns(),
         placeholder="",
         on_select="rerun",
-        selection_mode="single-cell",
-        alt="Feedback, one item a row; choose a cell to read the whole item",
+        selection_mode=mode,
+        alt=f"Feedback, one item a row; {hint}",
     )
-    cells = picked["selection"]["cells"]
-    return str(frame["item_id"][cells[0][0]]) if cells and cells[0][0] < frame.height else None
 
 
 def _columns() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import queries
+from app import people, queries
 from app.words import plain, told
 from soulcaster.db.screens import list_projects
 from soulcaster.errors import SoulcasterError
@@ -36,6 +36,7 @@ def main() -> None:
         st.stop()
     with told():
         _choose_project(settings.project)
+    people.introduce()
     page.run()
 
 

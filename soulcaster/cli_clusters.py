@@ -29,7 +29,7 @@ OnRun = Annotated[str | None, typer.Option("--on-run", help="The run you looked 
 
 def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
-    for command in (runs, publish, rollback, merge, split, move, exclude, undo, activity, assign, why):
+    for command in (runs, publish, rollback, merge, split, move, exclude, undo, activity, assign, similar, why):
         app.command()(command)
 
 
@@ -204,6 +204,30 @@ def assign(project: Project = None, as_json: AsJson = False) -> None:
     with bar("assign", as_json=as_json) as on_progress:
         report = place(settings, settings.project, on_progress=on_progress)
     print_report(report, as_json=as_json)
+
+
+def similar(
+    text: Annotated[str, typer.Argument(help="What somebody says, in their words.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Most rows to print.")] = 5,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the clusters on show that say what a text says, by meaning."""
+    from soulcaster.similar import find_similar
+
+    settings = open_settings(project)
+    found = find_similar(settings, settings.project, text, limit=limit)
+    if as_json:
+        typer.echo(json.dumps({"clusters": [each.model_dump() for each in found]}))
+        return
+    if not found:
+        typer.echo("No cluster says anything like it.")
+        return
+    cells = [
+        [each.cluster_id[:8], f"{each.similarity:.2f}", f"{each.n_items:,}", each.status, each.title or ""]
+        for each in found
+    ]
+    print_table(["cluster", "similarity", "items", "status", "title"], cells)
 
 
 def why(item: Item, project: Project = None, as_json: AsJson = False) -> None:

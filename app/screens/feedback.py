@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from app import filters, queries
+from app import acting, filters, people, queries, take_in
 from app.item_card import show_item, show_items_table
 from app.words import (
     ROW_PIXELS,
@@ -32,6 +33,8 @@ from soulcaster.db.screens import (
     list_items,
     list_quarantine,
 )
+from soulcaster.ingest import release
+from soulcaster.settings import load_settings
 
 _PAGE_ROWS = 50
 _QUARANTINE = "Quarantine"
@@ -51,7 +54,9 @@ _VIEW_NOTES = {
 
 def page() -> None:
     """Draw the page."""
-    st.title("Feedback", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title("Feedback", anchor=False, width="content")
+        take_in.show()
     view = st.segmented_control(
         "View",
         [*_LANES, _QUARANTINE],
@@ -216,6 +221,19 @@ def _quarantined_row(row: dict[str, Any]) -> None:
         if row["payload"]:
             st.caption("As received (at most 4,000 characters):")
             st.code(str(row["payload"]), language=None, wrap_lines=True)
+        _release(row)
+
+
+def _release(row: dict[str, Any]) -> None:
+    if not row["is_rule_only"]:
+        st.caption("It could not be read as an item: mend it at its source and take it in again.")
+        return
+    reason = st.text_input("Why it is harmless", key="release-reason", max_chars=500)
+    if st.button("Release it", icon="🔓", key="release"):
+        do = functools.partial(
+            release, load_settings(), queries.project(), row["quarantine_id"], actor=people.actor(), reason=reason
+        )
+        acting.act(do, "Released: it finds its cluster with the next assignment")
 
 
 if __name__ == "__main__":

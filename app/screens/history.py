@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import launch, queries, runs
+from app import launch, proposal, queries, runs
 from app.words import ROW_PIXELS, ago, count, duration, exact, number, reader_zone, table_height, told
 from soulcaster.db.screens import RunRow, list_runs
 
@@ -89,7 +89,7 @@ def _groupings() -> None:
         placeholder="",
         on_select="rerun",
         selection_mode="single-cell",
-        alt="Groupings, newest first; choose a cell to see its parameters",
+        alt="Groupings, newest first; choose a cell to see what it changes",
     )
     cells = picked["selection"]["cells"]
     if cells:
@@ -116,11 +116,13 @@ def _one_grouping(run: RunRow) -> None:
         st.caption(
             f"Run {run.run_id} · {ago(run.created_at)} · {count(run.n_clusters, 'cluster')}", help=exact(run.created_at)
         )
+        proposal.show(run.run_id)
         try:
             shown = json.dumps(json.loads(run.parameters), indent=2)
         except ValueError:
             shown = run.parameters
-        st.code(shown, language="json")
+        with st.expander("How it was made"):
+            st.code(shown, language="json")
 
 
 def _prefect_runs(found: list[runs.FlowRun]) -> None:

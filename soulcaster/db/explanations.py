@@ -80,3 +80,26 @@ def list_sayings(con: duckdb.DuckDBPyConnection, project_id: str, item_id: str) 
         for edit in edits
         if edit.edit_id in named
     ]
+
+
+def list_clusters_of_texts(
+    con: duckdb.DuckDBPyConnection, project_id: str, content_hashes: list[str]
+) -> list[tuple[str, str, str | None, str, int]]:
+    """Content hash, cluster, its title, status and number of items, for each text that is in a cluster on show."""
+    return con.execute(
+        """
+        WITH near AS (
+            SELECT DISTINCT i.content_hash, m.cluster_id
+            FROM published_memberships m JOIN items i USING (item_id, project_id)
+            WHERE m.project_id = $project AND m.cluster_id IS NOT NULL AND list_contains($hashes, i.content_hash)
+        ),
+        size AS (
+            SELECT cluster_id, count(*) AS n FROM published_memberships
+            WHERE project_id = $project AND cluster_id IN (SELECT cluster_id FROM near) GROUP BY cluster_id
+        )
+        SELECT n.content_hash, CAST(c.cluster_id AS VARCHAR), c.title, c.status, s.n
+        FROM near n JOIN size s USING (cluster_id) JOIN clusters c USING (cluster_id)
+        WHERE c.project_id = $project ORDER BY 1, 2
+        """,
+        {"project": project_id, "hashes": content_hashes},
+    ).fetchall()
