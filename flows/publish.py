@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from tasks.artifacts import next_step
+from tasks.draw import draw
 from tasks.naming import resolve_project, run_name
 from tasks.publish import publish as show
 from tasks.summarize import summarize
@@ -29,5 +30,6 @@ def publish(params: PublishParams = PublishParams()) -> str:
     project = resolve_project(params.project)
     run_id = show(project, params.run, actor=params.actor, go_back=params.go_back, force=params.force)
     summarize(project)
+    draw(project)
     next_step("publish", f"Run `{run_id}` of project `{project}` is on show. Look at the largest clusters in the app.")
     return run_id

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from soulcaster.models import ReclusterReport
 from tasks.artifacts import next_step
 from tasks.assign import needs_refit
+from tasks.draw import draw
 from tasks.embed import embed
 from tasks.naming import resolve_project, run_name
 from tasks.recluster import recluster as group_items
@@ -35,6 +36,7 @@ def recluster(params: ReclusterParams = ReclusterParams()) -> ReclusterReport | 
     report = group_items(project, dry_run=params.dry_run)
     if not params.dry_run:
         summarize(project)
+        draw(project)
     waits = f" **It waits**: `soulcaster runs` says why, `soulcaster publish {report.run_id}` shows it."
     next_step(
         "recluster",

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from soulcaster.models import ReclusterReport, Source
 from soulcaster.sources.tabular import ColumnMap
 from tasks.artifacts import next_step
+from tasks.draw import draw
 from tasks.embed import embed
 from tasks.ingest import drain_inbox, import_bundled_sample, import_file
 from tasks.naming import resolve_project, run_name
@@ -41,6 +42,7 @@ def refresh(params: RefreshParams = RefreshParams()) -> ReclusterReport:
     embed(project)
     report = recluster(project, dry_run=False)
     named = summarize(project)
+    draw(project)
     next_step(
         "refresh",
         f"**{report.n_clusters:,} clusters** from {report.n_items:,} items in project `{project}`, {named.n_titled:,} "

@@ -1,4 +1,4 @@
-"""Write titles and summaries of clusters whose members changed since they were last named."""
+"""Write titles and summaries of clusters whose members changed since they were last named, and the map of new runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from soulcaster.models import SummarizeReport
 from tasks.artifacts import next_step
+from tasks.draw import draw
 from tasks.naming import resolve_project, run_name
 from tasks.summarize import summarize as name_clusters
 
@@ -22,7 +23,9 @@ class SummarizeParams(BaseModel):
 @flow(name="summarize", flow_run_name=run_name)
 def summarize(params: SummarizeParams = SummarizeParams()) -> SummarizeReport:
     """How many clusters were named."""
-    report = name_clusters(resolve_project(params.project))
+    project = resolve_project(params.project)
+    report = name_clusters(project)
+    draw(project)
     next_step(
         "summarize",
         f"**{report.n_titled:,} of {report.n_clusters:,}** clusters got a new title ({report.method}); read them in "

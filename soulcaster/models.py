@@ -133,6 +133,15 @@ class SummarizeReport(BaseModel):
     method: str = Field(description="'extractive', or the model id.")
 
 
+class DrawReport(BaseModel):
+    """What one drawing of the map did; zeros when there was nothing to draw."""
+
+    n_clusters: int
+    n_kept: int = Field(description="Clusters that the map before had too; they stay about where they were.")
+    n_noise: int = Field(description="Items that stand alone and are on the map.")
+    seconds: float
+
+
 class TouchedWork(BaseModel):
     """A cluster that somebody is fixing and whose items a refit would take elsewhere."""
 
