@@ -197,11 +197,12 @@ class JobDetail(BaseModel):
     proof: Proof | None = None
     findings: list[Finding] = Field(default_factory=list)
     test_command: dict[str, Any] | None = Field(None, description="What was found, and where.")
-    item_ids: list[str] = Field(default_factory=list, description="Feedback that the agent was shown.")
+    item_ids: list[str] = Field(default_factory=list, description="Feedback that the agent was shown, as r1, r2, ….")
     n_by_source: dict[str, int] = Field(default_factory=dict)
     prompt_hashes: dict[str, str] = Field(default_factory=dict, description="Template name to sha256.")
     tool_version: str = ""
     unchecked: list[str] = Field(default_factory=list, description="What nobody checked, one sentence each.")
+    answer: dict[str, Any] = Field(default_factory=dict, description="What the fix step says it did; a claim.")
     is_repaired: bool = Field(default=False, description="The one repair round was used.")
     patch_attempt: int = Field(0, description="Launch whose change.patch is the one in question; 0: none yet.")
     cluster_status_before: str = "new"
@@ -253,3 +254,25 @@ class QueuedComment(BaseModel):
     comment_id: int | None = None
     queued_at: AwareDatetime
     posted_at: AwareDatetime | None = None
+
+
+class FollowReport(BaseModel):
+    """What following the pull requests of one repository found and did."""
+
+    repository: str
+    n_open: int = 0
+    merged: list[str] = Field(default_factory=list, description="Addresses of pull requests merged since.")
+    closed: list[str] = Field(default_factory=list, description="Addresses of those closed without merging since.")
+    reopened: list[str] = Field(default_factory=list)
+    failing: list[str] = Field(default_factory=list, description="Addresses of open ones whose CI fails.")
+    n_comments: int = Field(0, description="Comments written or edited.")
+    refused: list[str] = Field(default_factory=list, description="Comments given up, one sentence each.")
+
+
+class Regression(BaseModel):
+    """A fixed cluster that people report again, with the reports that say so."""
+
+    cluster_id: str
+    fixed_at: AwareDatetime
+    item_ids: list[str]
+    external_ids: list[str]

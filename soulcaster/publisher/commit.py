@@ -54,30 +54,13 @@ def make_commit(
         TransientError: the remote is away.
     """
     fetch_commit(held, credentials, base_commit)
-    with tempfile.TemporaryDirectory(prefix="soulcaster-index-") as scratch:
-        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        git.run(held, ["read-tree", base_commit], what="reading the base", more=index)
-        applied = git.attempt(
-            held,
-            ["apply", "--cached", "--whitespace=nowarn", "-"],
-            what="applying the patch",
-            stdin=patch.encode("utf-8", "surrogateescape"),
-            more=index,
-        )
-        if applied.code:
-            said = " ".join(applied.complaint.split())[:300]
-            raise PermanentError(
-                f"Applying the patch on commit {base_commit[:12]} of {held.name!r} failed: expected it to fit, "
-                f"git says {said!r}; start the job anew."
-            )
-        tree = git.run(held, ["write-tree"], what="writing the tree", more=index).decode().strip()
+    tree = _apply(held, base_commit, patch)
     _check_change(held, base_commit, tree, path_prefix)
     stamp = str(int(committed_at.timestamp())) if committed_at else _read(held, "%ct", base_commit)
-    person = {"NAME": credentials.author_name, "EMAIL": credentials.author_email, "DATE": f"{stamp} +0000"}
-    identity = {f"GIT_{role}_{key}": text for role in ("AUTHOR", "COMMITTER") for key, text in person.items()}
-    text = _compose(message, trailers)
+    identity = _identity(credentials, stamp)
     words = ["commit-tree", tree, "-p", base_commit]
-    return git.run(held, words, what="writing the commit", stdin=text.encode(), more=identity).decode().strip()
+    said = git.run(held, words, what="writing the commit", stdin=_compose(message, trailers), more=identity)
+    return said.decode().strip()
 
 
 def push(held: git.Cache, credentials: Credentials, *, commit: str, branch: str, known_head: str | None) -> PushOutcome:
@@ -162,9 +145,36 @@ def _check_change(held: git.Cache, base: str, tree: str, path_prefix: str) -> No
             raise PermanentError(f"Publishing to {held.name!r} was refused at {path[:200]!r}: {reason}.")
 
 
-def _compose(message: str, trailers: dict[str, str]) -> str:
+def _apply(held: git.Cache, base_commit: str, patch: str) -> str:
+    """The tree that the patch makes of the base."""
+    with tempfile.TemporaryDirectory(prefix="soulcaster-index-") as scratch:
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        git.run(held, ["read-tree", base_commit], what="reading the base", more=index)
+        applied = git.attempt(
+            held,
+            ["apply", "--cached", "--whitespace=nowarn", "-"],
+            what="applying the patch",
+            stdin=patch.encode("utf-8", "surrogateescape"),
+            more=index,
+        )
+        if applied.code:
+            said = " ".join(applied.complaint.split())[:300]
+            raise PermanentError(
+                f"Applying the patch on commit {base_commit[:12]} of {held.name!r} failed: expected it to fit, "
+                f"git says {said!r}; start the job anew."
+            )
+        return git.run(held, ["write-tree"], what="writing the tree", more=index).decode().strip()
+
+
+def _identity(credentials: Credentials, stamp: str) -> dict[str, str]:
+    """Variables that make us author and committer at a time (epoch seconds)."""
+    person = {"NAME": credentials.author_name, "EMAIL": credentials.author_email, "DATE": f"{stamp} +0000"}
+    return {f"GIT_{role}_{key}": text for role in ("AUTHOR", "COMMITTER") for key, text in person.items()}
+
+
+def _compose(message: str, trailers: dict[str, str]) -> bytes:
     lines = [plain_line(line, 500) for line in message.strip().splitlines()[:200]] or ["Soulcaster"]
     named = [
         f"{name}: {' '.join(value.split())[:200]}" for name, value in trailers.items() if _TRAILER_NAME.fullmatch(name)
     ]
-    return "\n".join([*lines, *([""] if named else []), *named]) + "\n"
+    return "\n".join([*lines, *([""] if named else []), *named]).encode() + b"\n"

@@ -24,7 +24,7 @@ _REQUIRED: dict[Purpose, dict[str, str]] = {
 }
 _WELCOME: dict[Purpose, dict[str, str]] = {
     "publish": {},
-    "follow": {"issues": "write", "checks": "read"},
+    "follow": {"issues": "write", "checks": "read", "statuses": "read"},
 }
 """Asked for only when the owner granted it: without, no comment on issues, no CI result. Never workflows."""
 

@@ -57,6 +57,7 @@ class Forge(Wire):
     comments: dict[int, dict[str, Any]] = field(default_factory=dict)
     reviews: dict[tuple[str, int], list[dict[str, Any]]] = field(default_factory=dict)
     check_runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    statuses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     pushes: list[tuple[str, str]] = field(default_factory=list)
     guard: threading.RLock = field(default_factory=threading.RLock)
     planned: list[tuple[str, str, Answer]] = field(default_factory=list)

@@ -419,6 +419,17 @@ def _list_check_runs(forge: Forge, _request: Request, _token: Token, _body: Any,
     return Answer(payload={"total_count": len(found), "check_runs": found})
 
 
+@_needs("statuses|checks")
+def _get_status(forge: Forge, _request: Request, _token: Token, _body: Any, name: str, sha: str) -> Answer:
+    told = forge.statuses.get(sha, [])
+    return Answer(payload={"state": "pending", "sha": sha, "total_count": len(told), "statuses": told, "name": name})
+
+
+@_needs("contents")
+def _get_commit(forge: Forge, _request: Request, _token: Token, _body: Any, name: str, sha: str) -> Answer:
+    return Answer(payload={"sha": sha, "url": f"{forge.url}/repos/{name}/commits/{sha}"})
+
+
 _ISSUE = _REPOSITORY + r"/issues/(?P<number>\d+)"
 _PULL = _REPOSITORY + r"/pulls/(?P<number>\d+)"
 _ROUTES = [
@@ -439,6 +450,8 @@ _ROUTES = [
     ("GET", _REPOSITORY + r"/issues/comments/(?P<comment>\d+)", _get_comment),
     ("PATCH", _REPOSITORY + r"/issues/comments/(?P<comment>\d+)", _edit_comment),
     ("GET", _REPOSITORY + r"/commits/(?P<sha>[0-9a-f]{40})/check-runs", _list_check_runs),
+    ("GET", _REPOSITORY + r"/commits/(?P<sha>[0-9a-f]{40})/status", _get_status),
+    ("GET", _REPOSITORY + r"/commits/(?P<sha>[0-9a-f]{40})", _get_commit),
 ]
 
 
