@@ -198,6 +198,18 @@ def list_launches(con: duckdb.DuckDBPyConnection, project_id: str, job_id: str) 
     return [Launch.model_validate(dict(zip(names, row, strict=True))) for row in rows]
 
 
+def list_leftover_launches(con: duckdb.DuckDBPyConnection, project_id: str) -> list[Launch]:
+    """Launches that nobody saw the end of, of jobs that have ended."""
+    rows = con.execute(
+        f"SELECT {_LAUNCH_COLUMNS} FROM launches l WHERE project_id = $1 AND ended_at IS NULL AND EXISTS ("  # noqa: S608  names of columns
+        "SELECT 1 FROM jobs j WHERE j.job_id = l.job_id AND j.project_id = l.project_id "
+        "AND list_contains($2, j.status)) ORDER BY created_at",
+        [project_id, _FINAL],
+    ).fetchall()
+    names = _LAUNCH_COLUMNS.split(", ")
+    return [Launch.model_validate(dict(zip(names, row, strict=True))) for row in rows]
+
+
 def sum_spent(
     con: duckdb.DuckDBPyConnection, project_id: str, *, since: datetime, repository: str | None = None
 ) -> Spent:

@@ -58,6 +58,7 @@ class FixAnswer(BaseModel):
     partly: list[str] = Field(default_factory=list, max_length=50)
     not_addressed: list[str] = Field(default_factory=list, max_length=50)
     unchecked: list[str] = Field(default_factory=list, max_length=10)
+    paraphrases: list[str] = Field(default_factory=list, max_length=10)
 
 
 def choose_reports(items: Sequence[Quoted]) -> list[Quoted]:

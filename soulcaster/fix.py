@@ -1,0 +1,321 @@
+"""A fix from start to end: started by somebody, moved one step at a time by whoever calls, ended also after a crash.
+
+`advance` is all that moves a job; the waiting flow, the command line and the scheduled `reconcile` call it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import duckdb
+
+from soulcaster import fix_case, job_folders
+from soulcaster.db import jobs, read, repositories, write
+from soulcaster.db.jobs import EvidenceRow
+from soulcaster.errors import PermanentError, SoulcasterError, TransientError
+from soulcaster.fix_case import Move
+from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Launcher, LaunchRequest, Repository
+from soulcaster.fix_moves import due_move
+from soulcaster.fixing.routing import Origin, Routed, route
+from soulcaster.models import Trust
+from soulcaster.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_TRUST_ORDER: tuple[Trust, ...] = ("anonymous", "member", "verified", "maintainer")
+_MOST_MOVES = 60
+"""A job makes a dozen moves; more in one go is a circle."""
+
+POLL_SECONDS = 2.0
+_CANCEL_WAIT_SECONDS = 20.0
+
+
+def check_ready(settings: Settings) -> None:
+    """Whether fixes can run at all with these settings.
+
+    Raises:
+        PermanentError: the key or the script of the chosen tool is missing; names the variable.
+    """
+    if settings.agent_tool == "scripted":
+        job_folders.read_script(settings)
+    elif settings.gemini_api_key is None:
+        raise PermanentError(
+            f"Fixing with {settings.agent_tool!r} needs a model: set SOULCASTER_GEMINI_API_KEY (it goes to the gateway "
+            "only), or SOULCASTER_AGENT_TOOL=scripted with SOULCASTER_AGENT_SCRIPT to try without one."
+        )
+
+
+def make_launcher(settings: Settings) -> Launcher:
+    """The launcher of this machine."""
+    from soulcaster.launchers.local import LocalLauncher
+
+    return LocalLauncher(
+        model_url=settings.agent_model_url, model_key=settings.gemini_api_key, sandbox=settings.agent_sandbox
+    )
+
+
+def start(
+    settings: Settings,
+    project_id: str,
+    cluster_id: str,
+    *,
+    actor: str,
+    repository: str | None = None,
+    dry_run: bool = False,
+    approved: bool = False,
+) -> Job:
+    """A new job, as a row: nothing runs before somebody advances it.
+
+    Args:
+        settings: tool and key are checked first.
+        project_id: whose cluster it is.
+        cluster_id: or the beginning of it.
+        actor: who wants it.
+        repository: a person's choice; routed when not given.
+        dry_run: stop before publishing.
+        approved: the actor is a person who says yes to an edit on anonymous evidence.
+
+    Raises:
+        PermanentError: not ready, no such cluster, no repository, or a job for both is under way.
+    """
+    check_ready(settings)
+
+    def store(con: duckdb.DuckDBPyConnection) -> Job:
+        found_id, status, _ = jobs.find_cluster(con, project_id, cluster_id)
+        evidence = jobs.list_evidence(con, project_id, found_id)
+        routed = _route(evidence, repositories.list_repositories(con, project_id), repository)
+        trust = max((row.trust for row in evidence), key=_TRUST_ORDER.index, default="anonymous")
+        hold = "" if approved else _needs_approval(settings, trust)
+        now = datetime.now(UTC)
+        job = Job.model_validate(
+            {
+                "job_id": uuid.uuid4().hex[:16],
+                "project_id": project_id,
+                "cluster_id": found_id,
+                "repository": routed.repository.name,
+                "status": "waiting" if hold else "queued",
+                "reason": hold or f"Chosen because {routed.because}.",
+                "attempt": 0,
+                "is_dry_run": dry_run,
+                "trust": trust,
+                "actor": actor,
+                "created_at": now,
+                "changed_at": now,
+            }
+        )
+        before = status if status != "fixing" else "new"
+        detail = JobDetail(cluster_status_before=before, approved_by=actor if approved else None)
+        jobs.add_job(con, job, detail)
+        return job
+
+    return write(settings.duckdb_path, store, timeout_seconds=settings.lock_timeout_seconds)
+
+
+def approve(settings: Settings, project_id: str, job_id: str, *, actor: str, reason: str = "") -> Job:
+    """Let a waiting job go on; who did so is in the activity log.
+
+    Raises:
+        PermanentError: it does not wait for a person.
+    """
+
+    def store(con: duckdb.DuckDBPyConnection) -> Job | None:
+        job = jobs.get_job(con, project_id, job_id)
+        if job.status != "waiting":
+            raise PermanentError(f"Approving job {job.job_id!r} expected one that waits, got {job.status}.")
+        detail = jobs.get_detail(con, project_id, job.job_id).model_copy(update={"approved_by": actor})
+        said = f"Approved by {actor}{': ' + reason if reason else ''}."
+        now = datetime.now(UTC)
+        return jobs.update_job(con, job, actor=actor, now=now, detail=detail, status="queued", reason=said[:1000])
+
+    approved = write(settings.duckdb_path, store, timeout_seconds=settings.lock_timeout_seconds)
+    assert approved is not None  # noqa: S101  read and written in one transaction
+    return approved
+
+
+def advance(settings: Settings, project_id: str, job_id: str, launcher: Launcher, *, actor: str = "reconcile") -> Job:
+    """The job after the one move that is due; unchanged when it waits, or when somebody else is moving it.
+
+    Raises:
+        TransientError: forge, store or launcher is away; the same call may be made again.
+    """
+    job = _get(settings, project_id, job_id)
+    if job.status in FINAL_STATUSES or job.status == "waiting":
+        return job
+    with fix_case.held(settings, job.job_id) as is_mine:
+        if not is_mine:
+            return job
+        job = _get(settings, project_id, job.job_id)
+        if job.status in FINAL_STATUSES:
+            return job
+        detail = JobDetail()
+        try:
+            case = fix_case.load(settings, project_id, job.job_id, launcher, actor=actor)
+            detail = case.detail
+            if case.repository.mode == "off":
+                move: Move | None = Move("cancelled", f"Repository {job.repository!r} was switched off.")
+            else:
+                move = due_move(case)
+        except PermanentError as error:
+            move = Move("failed", str(error))
+        if move is None:
+            return job
+        return fix_case.apply(settings, job, move, actor=actor, detail=detail) or _get(settings, project_id, job.job_id)
+
+
+def advance_until_rest(
+    settings: Settings,
+    project_id: str,
+    job_id: str,
+    launcher: Launcher,
+    *,
+    actor: str = "reconcile",
+    on_change: Callable[[Job], None] | None = None,
+) -> Job:
+    """The job after all moves that are due now: it is final then, or waits for an agent, a person or a budget."""
+    job = _get(settings, project_id, job_id)
+    for _ in range(_MOST_MOVES):
+        moved = advance(settings, project_id, job.job_id, launcher, actor=actor)
+        if moved == job:
+            return job
+        if on_change is not None:
+            on_change(moved)
+        job = moved
+    return job
+
+
+def follow_job(
+    settings: Settings,
+    project_id: str,
+    job_id: str,
+    launcher: Launcher,
+    *,
+    actor: str,
+    on_change: Callable[[Job], None] | None = None,
+    poll_seconds: float = POLL_SECONDS,
+) -> Job:
+    """Stay with the job until it ends, or waits for a person, a switch or a budget."""
+    while True:
+        job = advance_until_rest(settings, project_id, job_id, launcher, actor=actor, on_change=on_change)
+        if job.status in FINAL_STATUSES or job.status == "waiting" or job.reason.startswith("It waits:"):
+            return job
+        time.sleep(poll_seconds)
+
+
+def reconcile(settings: Settings, project_id: str, launcher: Launcher, *, actor: str = "reconcile") -> list[Job]:
+    """Bring every job that has not ended as far as it goes now; then what they are. One that fails stops no other.
+
+    Agents of jobs that ended otherwise (cancelled while nobody could stop them) are stopped too.
+    """
+    open_jobs = read(
+        settings.duckdb_path,
+        lambda con: jobs.list_jobs(con, project_id, is_open=True),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    found = []
+    for job in reversed(open_jobs):
+        try:
+            found.append(advance_until_rest(settings, project_id, job.job_id, launcher, actor=actor))
+        except TransientError as error:
+            _log.warning("Job %s waits: %s", job.job_id, error)
+            found.append(_get(settings, project_id, job.job_id))
+    _stop_leftovers(settings, project_id, launcher)
+    return found
+
+
+def cancel(
+    settings: Settings, project_id: str, job_id: str, *, actor: str, launcher: Launcher | None = None, reason: str = ""
+) -> Job:
+    """End a job and its agent; what was published stays.
+
+    Raises:
+        PermanentError: it has ended already.
+        TransientError: somebody is moving it for longer than a move takes, or the agent does not end.
+    """
+    deadline = time.monotonic() + _CANCEL_WAIT_SECONDS
+    full_id = _get(settings, project_id, job_id).job_id
+    while True:
+        with fix_case.held(settings, full_id) as is_mine:
+            if is_mine:
+                job = _cancel(settings, project_id, full_id, actor, reason)
+                break
+        if time.monotonic() > deadline:
+            raise TransientError(f"Cancelling job {full_id!r}: another process is moving it; try again.")
+        time.sleep(0.1)
+    _stop_leftovers(settings, project_id, launcher or make_launcher(settings))
+    return job
+
+
+def _cancel(settings: Settings, project_id: str, job_id: str, actor: str, reason: str) -> Job:
+    job = _get(settings, project_id, job_id)
+    if job.status in FINAL_STATUSES:
+        raise PermanentError(f"Cancelling job {job.job_id!r} expected one under way, got {job.status}.")
+    detail = read(
+        settings.duckdb_path,
+        lambda con: jobs.get_detail(con, project_id, job_id),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    move = Move("cancelled", f"Cancelled by {actor}{': ' + reason if reason else ''}.")
+    return fix_case.apply(settings, job, move, actor=actor, detail=detail) or _get(settings, project_id, job_id)
+
+
+def _stop_leftovers(settings: Settings, project_id: str, launcher: Launcher) -> None:
+    """End agents that work for jobs which have ended."""
+    left = read(
+        settings.duckdb_path,
+        lambda con: jobs.list_leftover_launches(con, project_id),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    for launch in left:
+        try:
+            told = _stop(settings, launch, launcher)
+        except SoulcasterError as error:
+            _log.warning("Stopping launch %s of job %s: %s", launch.attempt, launch.job_id, error)
+            continue
+        _note_launch(settings, project_id, told)
+
+
+def _note_launch(settings: Settings, project_id: str, launch: Launch) -> None:
+    write(
+        settings.duckdb_path,
+        lambda con: jobs.update_launch(con, project_id, launch),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+
+
+def _stop(settings: Settings, launch: Launch, launcher: Launcher) -> Launch:
+    """A launch without a handle may have been started: its token finds it, so that it can be ended."""
+    handle = launch.handle
+    folder = job_folders.folder_of(settings, launch)
+    if handle is None and (folder / "job.json").is_file():
+        request = LaunchRequest(
+            token=launch.token, mode=launch.mode, folder=folder, deadline_seconds=launch.deadline_seconds
+        )
+        handle = launcher.launch(request)
+    if handle is not None:
+        launcher.stop(handle)
+    return launch.model_copy(update={"handle": handle, "ended_at": datetime.now(UTC), "outcome": "stopped by us"})
+
+
+def _get(settings: Settings, project_id: str, job_id: str) -> Job:
+    return read(
+        settings.duckdb_path,
+        lambda con: jobs.get_job(con, project_id, job_id),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+
+
+def _route(evidence: list[EvidenceRow], known: list[Repository], named: str | None) -> Routed:
+    return route([Origin(row.source, row.channel) for row in evidence], known, named=named)
+
+
+def _needs_approval(settings: Settings, trust: str) -> str:
+    """Why a person has to say yes first; '' when nobody has to."""
+    if settings.fix_approval == "always":
+        return "Every fix waits for a person here; `soulcaster approve` lets it go on."
+    if trust == "anonymous":
+        return "All evidence is anonymous; a person has to say yes before an edit is tried."
+    return ""
