@@ -1,0 +1,215 @@
+"""The working tree of a launch: unpacked from source.tar.gz, compared with it as files, patched.
+
+The tree's own `.git` exists for the tools and is never used by us: what an agent touched there is code (fsmonitor,
+hooks, filters). Our git runs on a database of our own outside the tree, with all configuration off.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+MOST_UNPACKED_BYTES = 2_000_000_000
+MOST_MEMBERS = 200_000
+MOST_PATCH_BYTES = 5_000_000
+_GIT_SECONDS = 300
+
+# What test runs and editors leave behind; never part of a fix, also where the repository does not ignore it.
+LEFTOVERS = (
+    "__pycache__/", "*.py[co]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".tox/", ".venv/", "venv/",
+    "*.egg-info/", "node_modules/", ".npm/", ".gradle/", ".DS_Store", "*.orig", "*.rej", "*.swp", ".coverage",
+    "nohup.out",
+)  # fmt: skip
+
+
+class TreeError(Exception):
+    """A source or a patch cannot be used; the message says why."""
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Unpack source.tar.gz into a new folder; nothing lands outside it, no device, no owner, no set-uid bit.
+
+    Raises:
+        TreeError: the archive is damaged, too large, has a member that leaves the folder, or a `.git`.
+    """
+    target.mkdir(parents=True)
+    n_bytes = 0
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for n_members, member in enumerate(tar, start=1):
+                n_bytes += member.size
+                if n_bytes > MOST_UNPACKED_BYTES or n_members > MOST_MEMBERS:
+                    raise TreeError(f"The source is larger than {MOST_UNPACKED_BYTES} bytes or {MOST_MEMBERS} files.")
+                tar.extract(member, target, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise TreeError(f"Unpacking the source failed: {type(error).__name__}: {error}.") from error
+    if os.path.lexists(target / ".git"):
+        raise TreeError("The source has a .git of its own; it must come without one.")
+
+
+def make_checkout(tree: Path) -> None:
+    """Give the tree a `.git` with one commit, which tools want to see."""
+    _git(["init", "--quiet", "--initial-branch", "base"], cwd=tree)
+    _describe(tree / ".git")
+    _git(["add", "--all", "--force"], cwd=tree)
+    _git([*_WHO, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", "base"], cwd=tree)
+
+
+def _describe(repository: Path) -> None:
+    """Tell git, above all the tree can say: bytes as they are, and what is never part of a fix."""
+    (repository / "info").mkdir(exist_ok=True)
+    (repository / "info" / "exclude").write_text("\n".join(LEFTOVERS) + "\n", encoding="utf-8")
+    (repository / "info" / "attributes").write_text(_AS_IS, encoding="utf-8")
+
+
+class Pristine:
+    """The source as it came, in a git database outside every tree; tells what a tree changed."""
+
+    def __init__(self, archive: Path, folder: Path) -> None:
+        self._repository = folder / "pristine.git"
+        self._after = folder / "after"
+        base = folder / "base"
+        unpack(archive, base)
+        _git(["init", "--quiet", "--bare", str(self._repository)], cwd=folder)
+        _describe(self._repository)
+        self._known_folders = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_dir()}
+        self._run(["add", "--all", "--force", "."], base)
+        self._run([*_WHO, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", "base"], base)
+        remove(base)
+
+    def diff(self, tree: Path) -> tuple[bytes, list[str]]:
+        """The tree against the source as a unified patch that `git apply` takes, and the changed paths.
+
+        Files that the repository ignores, and what test runs leave behind, are no change unless the source had them.
+
+        Raises:
+            TreeError: the patch is larger than MOST_PATCH_BYTES, or the tree cannot be read.
+        """
+        remove(self._after)
+        try:
+            _copy_files(tree, self._after, self._known_folders)
+            self._run(["read-tree", "HEAD"], self._after)
+            self._run(["add", "--all", "."], self._after)
+            patch = self._run([*_DIFF, "--binary", "--full-index", "HEAD"], self._after)
+            names = self._run([*_DIFF, "--name-only", "-z", "HEAD"], self._after)
+        except OSError as error:
+            raise TreeError(f"Reading the edited tree failed: {type(error).__name__}: {error}.") from error
+        finally:
+            remove(self._after)
+        if len(patch) > MOST_PATCH_BYTES:
+            raise TreeError(f"The patch has {len(patch)} bytes, at most {MOST_PATCH_BYTES} are taken.")
+        return patch, [name.decode("utf-8", "replace") for name in names.split(b"\0") if name]
+
+    def _run(self, words: list[str], work_tree: Path) -> bytes:
+        return _git([f"--git-dir={self._repository}", f"--work-tree={work_tree}", *words], cwd=work_tree)
+
+
+def apply_patch(tree: Path, patch: Path) -> None:
+    """Apply a patch strictly to a tree without `.git`; all of it or nothing.
+
+    Raises:
+        TreeError: it does not apply; says where.
+    """
+    try:
+        _git(["apply", "--whitespace=nowarn", str(patch.resolve())], cwd=tree)
+    except TreeError as error:
+        raise TreeError(f"{patch.name} does not apply: {error}") from error
+
+
+def remove(path: Path) -> None:
+    """Delete a folder with all that is in it, however deep and also what was made unreadable; no link is followed."""
+    if not os.path.lexists(path):
+        return
+    if not path.is_symlink() and path.is_dir():
+        subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], capture_output=True, check=False)
+    done = subprocess.run(["rm", "-rf", "--", str(path)], capture_output=True, check=False)
+    if done.returncode != 0:
+        raise OSError(f"rm ended with {done.returncode}: {done.stderr.decode('utf-8', 'replace').strip()[-300:]}")
+
+
+def _copy_files(source: Path, target: Path, known_folders: set[str]) -> None:
+    """Copy files and links, not devices, not pipes, and nothing named `.git`: a nested one would become a submodule."""
+    n_bytes = n_files = 0
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        (target / folder).mkdir(parents=True)
+        for entry in os.scandir(source / folder):
+            n_files += 1
+            inner = f"{folder}/{entry.name}" if folder else entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if entry.name.lower() == ".git" or (
+                is_folder and f"{entry.name}/" in LEFTOVERS and inner not in known_folders
+            ):
+                continue
+            if is_folder:
+                waiting.append(inner)
+            elif entry.is_symlink():
+                (target / inner).symlink_to(Path(entry.path).readlink())
+            elif entry.is_file(follow_symlinks=False):
+                n_bytes += entry.stat(follow_symlinks=False).st_size
+                shutil.copy2(entry.path, target / inner, follow_symlinks=False)
+            if n_bytes > MOST_UNPACKED_BYTES or n_files > MOST_MEMBERS:
+                raise TreeError(f"The edited tree is larger than {MOST_UNPACKED_BYTES} bytes or {MOST_MEMBERS} files.")
+
+
+# Bytes as they are: no attribute of the repository may change lines, encodings or what counts as text.
+_AS_IS = "* -text -ident -filter -working-tree-encoding !eol !diff !merge\n"
+_WHO = ["-c", "user.name=agent", "-c", "user.email=agent@localhost"]
+_DIFF = [
+    "diff", "--cached", "--no-ext-diff", "--no-textconv", "--no-renames", "--no-color",
+    "--src-prefix=a/", "--dst-prefix=b/",
+]  # fmt: skip
+_QUIET = {
+    "core.fsmonitor": "false",
+    "core.hooksPath": "/dev/null",
+    "core.attributesFile": "/dev/null",
+    "core.excludesFile": "/dev/null",
+    "core.autocrlf": "false",
+    "core.symlinks": "true",
+    "core.fileMode": "true",
+    "core.quotePath": "true",
+    "core.protectHFS": "true",
+    "core.protectNTFS": "true",
+    "commit.gpgSign": "false",
+    "gc.auto": "0",
+    "protocol.allow": "never",
+    "advice.addEmbeddedRepo": "false",
+}
+
+
+def _git(words: list[str], *, cwd: Path) -> bytes:
+    """Standard output of git run without any configuration but ours.
+
+    Raises:
+        TreeError: git ended with another code than 0; carries the end of what it said.
+    """
+    env = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CEILING_DIRECTORIES": str(cwd.parent),
+        "GIT_CONFIG_COUNT": str(len(_QUIET)),
+    }
+    for index, (name, value) in enumerate(_QUIET.items()):
+        env[f"GIT_CONFIG_KEY_{index}"] = name
+        env[f"GIT_CONFIG_VALUE_{index}"] = value
+    try:
+        done = subprocess.run(
+            ["git", *words], cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False,
+            timeout=_GIT_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise TreeError(f"git {words[-1]} took longer than {_GIT_SECONDS} s.") from error
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()[-500:]
+        raise TreeError(f"git ended with {done.returncode}: {said}")
+    return done.stdout
