@@ -32,6 +32,7 @@ _HUMAN_PUSHED = (
     f"{HUMAN_PUSHED_MARK}\nSomebody pushed to this branch, so Soulcaster leaves it alone from now on. A newer attempt "
     "was not pushed; delete the branch or close this pull request if you want it."
 )
+VERDICT_LABEL = "soulcaster:"
 _INVALID, _FORBIDDEN, _MISSING = 422, 403, 404
 
 
@@ -173,17 +174,26 @@ def _rewrite(pull: PullRequest, draft: PullRequestDraft) -> bool:
 
 
 def _label(pull: PullRequest, labels: list[str]) -> tuple[bool, list[str]]:
-    present = {label.name.casefold() for label in pull.labels}
+    """Whether labels were added or taken off, and what GitHub refused. Of `soulcaster:...` only wanted ones stay."""
+    wanted = {label.casefold() for label in labels}
+    present = {label.name.casefold(): label.name for label in pull.labels}
     missing = [label for label in labels if label.casefold() not in present]
-    if not missing:
-        return False, []
+    stale = [name for key, name in present.items() if key.startswith(VERDICT_LABEL) and key not in wanted]
     try:
-        pull.add_to_labels(*missing)
+        if missing:
+            pull.add_to_labels(*missing)
+        for name in stale:
+            pull.remove_from_labels(name)
     except GithubException as error:
-        if error.status not in (_INVALID, _FORBIDDEN, _MISSING) or isinstance(translated(error, ""), TransientError):
+        if not _is_refusal(error):
             raise
-        return False, [f"GitHub refused the labels {', '.join(missing)}: {reason_of(error)}"]
-    return True, []
+        return False, [f"GitHub refused the labels {', '.join([*missing, *stale])}: {reason_of(error)}"]
+    return bool(missing or stale), []
+
+
+def _is_refusal(error: GithubException) -> bool:
+    """Whether GitHub will not do this one thing; limits and faults of the server are something else."""
+    return error.status in (_INVALID, _FORBIDDEN, _MISSING) and not isinstance(translated(error, ""), TransientError)
 
 
 def _ask_reviewers(pull: PullRequest, reviewers: list[str]) -> list[str]:
@@ -202,9 +212,7 @@ def _ask_reviewers(pull: PullRequest, reviewers: list[str]) -> list[str]:
             else:
                 pull.create_review_request(reviewers=[reviewer])
         except GithubException as error:
-            if error.status not in (_INVALID, _FORBIDDEN, _MISSING) or isinstance(
-                translated(error, ""), TransientError
-            ):
+            if not _is_refusal(error):
                 raise
             notes.append(f"GitHub refused {reviewer} as a reviewer: {reason_of(error)}")
     return notes

@@ -183,6 +183,17 @@ def test_who_reviewed_is_not_asked_again(forge, draft, credentials, cache):
     assert [] == forge.pull_requests[0]["requested_reviewers"]
 
 
+def test_the_label_of_the_verdict_follows_the_verdict(forge, draft, credentials, cache):
+    """An older verdict is taken off; labels of people stay."""
+    first = publish(draft.model_copy(update={"labels": ["soulcaster", "soulcaster:unverified"]}), credentials, cache)
+    forge.issues[NAME, first.number]["labels"].append("area: sums")
+
+    again = publish(draft.model_copy(update={"labels": ["soulcaster", "soulcaster:proved"]}), credentials, cache)
+
+    assert "updated" == again.action
+    assert {"soulcaster", "soulcaster:proved", "area: sums"} == set(forge.issues[NAME, first.number]["labels"])
+
+
 def test_no_draft_means_no_pull_request(forge, draft, credentials, cache):
     """Where drafts are not supported nothing is opened ready for review instead."""
     forge.drafts_are_allowed = False

@@ -371,6 +371,17 @@ def _add_labels(forge: Forge, _request: Request, _token: Token, body: Any, name:
     return Answer(payload=show_issue(forge, name, int(number))["labels"])
 
 
+@_needs("issues|pull_requests", "write")
+def _remove_label(
+    forge: Forge, _request: Request, _token: Token, _body: Any, name: str, number: str, label: str
+) -> Answer:
+    stored = forge.issues[name, int(number)]
+    if unquote(label) not in stored["labels"]:
+        return refuse(404, "Label does not exist")
+    stored["labels"] = [one for one in stored["labels"] if one != unquote(label)]
+    return Answer(payload=show_issue(forge, name, int(number))["labels"])
+
+
 @_needs("issues|pull_requests")
 def _list_comments(forge: Forge, request: Request, _token: Token, _body: Any, name: str, number: str) -> Answer:
     place = (name, int(number))
@@ -445,6 +456,7 @@ _ROUTES = [
     ("GET", _REPOSITORY + "/issues", _list_issues),
     ("GET", _ISSUE, _get_issue),
     ("POST", _ISSUE + "/labels", _add_labels),
+    ("DELETE", _ISSUE + "/labels/(?P<label>[^/]+)", _remove_label),
     ("GET", _ISSUE + "/comments", _list_comments),
     ("POST", _ISSUE + "/comments", _add_comment),
     ("GET", _REPOSITORY + r"/issues/comments/(?P<comment>\d+)", _get_comment),
