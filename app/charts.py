@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import altair as alt
 import polars as pl
 import streamlit as st
@@ -50,3 +52,45 @@ def show_by_time(frame: pl.DataFrame, bucket: Bucket, *, height: int, key: str) 
     total = int(frame["n"].sum())
     alt_text = f"Bar chart: {total} items by {bucket} and source, times in {reader_zone()}"
     st.altair_chart(chart, width="stretch", key=key, alt=alt_text)
+
+
+def span_of(frame: pl.DataFrame, bucket: Bucket) -> list[alt.DateTime]:
+    """First and last moment of the buckets of `frame` (column starts_at, not empty), for charts that share an axis."""
+    ends_at = frame["starts_at"].dt.offset_by(_EVERY[bucket]).max()
+    return [
+        alt.DateTime(year=at.year, month=at.month, date=at.day)
+        for at in (frame["starts_at"].min(), ends_at)
+        if isinstance(at, datetime)
+    ]
+
+
+def show_small(frame: pl.DataFrame, bucket: Bucket, span: list[alt.DateTime], *, title: str, key: str) -> None:
+    """Bars of one theme's `count_theme_trends` (columns starts_at, n) over `span`, small, without a legend."""
+    data = frame.select(
+        pl.col("starts_at").dt.convert_time_zone("UTC").dt.replace_time_zone(None),
+        pl.col("starts_at").dt.offset_by(_EVERY[bucket]).dt.replace_time_zone(None).alias("ends_at"),
+        pl.col("n"),
+    )
+    chart = (
+        alt.Chart(data.to_pandas())
+        .mark_bar(orient="vertical", color=SOURCE_COLORS["github"], binSpacing=0)
+        .encode(
+            x=alt.X(
+                "starts_at:T",
+                title=None,
+                scale=alt.Scale(domain=span),
+                axis=alt.Axis(format=_AXIS_FORMAT[bucket], grid=False, labelOverlap=True, tickCount=3),
+            ),
+            x2="ends_at:T",
+            y=alt.Y("n:Q", title=None, axis=alt.Axis(tickMinStep=1, format="~s", tickCount=2)),
+            tooltip=[
+                alt.Tooltip("starts_at:T", title="When", format=_DATE_FORMAT[bucket]),
+                alt.Tooltip("n:Q", title="Items", format=","),
+            ],
+        )
+        .properties(height=90)
+    )
+    total = int(frame["n"].sum())
+    st.altair_chart(
+        chart, width="stretch", height=90, key=key, alt=f"Bar chart: {total} items by {bucket} of theme {title}"
+    )

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from soulcaster import __version__, cli_clusters, cli_triage
+from soulcaster import __version__, cli_clusters, cli_map, cli_triage
 from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.cli_repositories import repository_app, switch
 from soulcaster.cli_sources import source_app
@@ -33,6 +33,7 @@ app.add_typer(repository_app, name="repo")
 app.command()(switch)
 cli_clusters.add_commands(app)
 cli_triage.add_commands(app)
+cli_map.add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]
@@ -127,6 +128,7 @@ def add(
 @app.command()
 def demo(project: Project = None, as_json: AsJson = False) -> None:
     """Import the bundled sample, embed, group and name it; print the clusters. Needs no key and no server."""
+    from soulcaster.draw import draw as lay_out
     from soulcaster.embed import embed_missing
     from soulcaster.ingest import import_sample
     from soulcaster.recluster import recluster as regroup
@@ -141,6 +143,8 @@ def demo(project: Project = None, as_json: AsJson = False) -> None:
         report = regroup(settings, settings.project, on_progress=on_progress)
     with bar("summarize", as_json=as_json) as on_progress:
         name_clusters(settings, settings.project, on_progress=on_progress)
+    with bar("draw", as_json=as_json) as on_progress:
+        lay_out(settings, settings.project, on_progress=on_progress)
     print_report(report, as_json=as_json)
     if not as_json:
         clusters(project=project, limit=20, as_json=False)
@@ -186,7 +190,8 @@ def recluster(
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:
-    """Embed what is missing, group all items anew, name what changed."""
+    """Embed what is missing, group all items anew, name what changed, draw the map."""
+    from soulcaster.draw import draw as lay_out
     from soulcaster.embed import embed_missing
     from soulcaster.recluster import recluster as regroup
     from soulcaster.summarize import summarize as name_clusters
@@ -199,6 +204,8 @@ def recluster(
     if not dry_run:
         with bar("summarize", as_json=as_json) as on_progress:
             name_clusters(settings, settings.project, on_progress=on_progress)
+        with bar("draw", as_json=as_json) as on_progress:
+            lay_out(settings, settings.project, on_progress=on_progress)
     print_report(report, as_json=as_json)
     if not dry_run and not report.published:
         typer.echo(

@@ -188,13 +188,14 @@ def list_map_items(
 def count_theme_trends(
     con: duckdb.DuckDBPyConnection, project_id: str, bucket: str, theme_ids: tuple[str, ...]
 ) -> pl.DataFrame:
-    """Columns theme_id, starts_at, n: items of the named themes of the run on show per bucket of time."""
+    """Columns theme_id, starts_at, n: clustered items of the named themes of the run on show per bucket of time."""
     return con.sql(
         """
         SELECT m.theme_id::VARCHAR AS theme_id,
             date_trunc($bucket, coalesce(i.created_at, i.first_seen_at)) AS starts_at, count(*) AS n
         FROM run_memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
-        WHERE m.run_id = $run::UUID AND m.project_id = $project AND list_contains($themes, m.theme_id::VARCHAR)
+        WHERE m.run_id = $run::UUID AND m.project_id = $project AND m.cluster_id IS NOT NULL
+            AND list_contains($themes, m.theme_id::VARCHAR)
         GROUP BY ALL ORDER BY theme_id, starts_at
         """,
         params={

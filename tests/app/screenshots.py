@@ -25,6 +25,7 @@ PAGES = {
     "overview": "/",
     "clusters": "/clusters",
     "cluster": "/cluster?id={cluster_id}",
+    "map": "/map",
     "feedback": "/feedback",
     "quarantine": "/feedback?view=Quarantine",
     "runs": "/runs",
