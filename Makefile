@@ -2,11 +2,12 @@
 # make run ONCE=1             the same on the sample, print the clusters, end
 # make run FILE=feedback.csv  that file in place of the sample (SOURCE=manual|reddit|sentry|github says what it holds)
 # make test                   everything that is checked: style, types, import rules, the whole test suite
+# make tools                  the coding tools that fix things, pinned, into .tools (needs Node.js)
 # make check                  style, types and import rules alone
 # make bench                  the tables of benchmarks/ (needs a quiet machine; peers are installed beside, not into .venv)
 # make screenshots            the pictures in docs/images, from a real browser
 
-.PHONY: run install check test bench screenshots lock
+.PHONY: run install tools check test bench screenshots lock
 
 # What is given on the command line reaches the recipe through the environment, unread: it is never pasted into its text.
 override FILE := $(value FILE)
@@ -25,8 +26,11 @@ check: install
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-test: check
+test: check tools
 	.venv/bin/python -m pytest
+
+tools:
+	@infra/install-tools.sh
 
 bench: install
 	@infra/install-peers.sh
