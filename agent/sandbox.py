@@ -83,6 +83,7 @@ def _system(*, has_network: bool) -> list[str]:
             words += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             words += ["--ro-bind", str(path), str(path)]
+    words += ["--perms", "0755", "--dir", "/etc"]
     for name in (*_ETC, *(_ETC_OF_NETWORK if has_network else ())):
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     words += ["--proc", "/proc", "--dev", "/dev"]
@@ -121,7 +122,10 @@ def probe(folder: Path) -> str:
     hidden.mkdir(exist_ok=True)
     folder.chmod(0o755)
     binding = Binding(folder, hidden, folder / "no-tools")
-    code = "import os, sys, agent.schemas; sys.exit(0 if os.getuid() and not os.path.exists('/etc/shadow') else 3)"
+    code = (
+        "import os, sys, agent.schemas\n"
+        "sys.exit(0 if os.getuid() and os.access('/etc', os.R_OK) and not os.path.exists('/etc/shadow') else 3)"
+    )
     environment = {"PATH": program_path(), "PYTHONPATH": CODE}
     command = wrap(binding, environment, [sys.executable, "-s", "-P", "-c", code])
     try:
