@@ -25,6 +25,7 @@ def main() -> None:
             st.Page("screens/clusters.py", title="Clusters", icon="🗂️", url_path="clusters"),
             st.Page("screens/cluster.py", title="Cluster", icon="🔎", url_path="cluster", visibility="hidden"),
             st.Page("screens/map.py", title="Map", icon="🗺️", url_path="map"),
+            st.Page("screens/fixes.py", title="Fixes", icon="🔧", url_path="fixes"),
             st.Page("screens/feedback.py", title="Feedback", icon="💬", url_path="feedback"),
         ],
         "Operate": [st.Page("screens/history.py", title="Runs", icon="⚙️", url_path="runs")],

@@ -94,3 +94,13 @@ def wake_grown(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
             detail={"before": "ignored", "after": "new"},
         )  # fmt: skip
     return [cluster_id for cluster_id, _, _ in grown]
+
+
+def list_titles(con: duckdb.DuckDBPyConnection, project_id: str, cluster_ids: tuple[str, ...]) -> dict[str, str | None]:
+    """Title by id of lasting clusters; one without a name has None, one the project never had is left out."""
+    rows = con.execute(
+        "SELECT CAST(cluster_id AS VARCHAR), title FROM clusters "
+        "WHERE project_id = $project AND list_contains($ids, CAST(cluster_id AS VARCHAR))",
+        {"project": project_id, "ids": list(cluster_ids)},
+    ).fetchall()
+    return dict(rows)
