@@ -4,7 +4,9 @@
 const DOT_COLOR = "#888888";
 const MARK_FROM_PIXELS = 7;
 const TITLE_FROM_PIXELS = 30;
-const NEAR_AT_MOST = 40;
+const NEAR_AT_MOST = 60;
+const NEAR_FROM_PIXELS = 26;
+const NEAR_FROM_ZOOM = 1.7;
 const ZOOM_MOST = 200;
 
 export default function mountMap(component) {
@@ -545,8 +547,8 @@ class MapView {
   // When few clusters are in view, their items are asked for; the answer comes with the next `update`.
   tellNear() {
     if (!this.tell || this.drag) return;
-    const large = (this.visible || []).filter(([, , , pr]) => pr > 18);
-    const isNear = this.visible && this.visible.length <= NEAR_AT_MOST && large.length;
+    const large = (this.visible || []).filter(([, , , pr]) => pr >= NEAR_FROM_PIXELS);
+    const isNear = large.length && this.visible.length <= NEAR_AT_MOST && this.view.scale >= this.least * 3 * NEAR_FROM_ZOOM;
     const ids = isNear ? large.map(([at]) => this.data.clusters.id[at]).sort() : [];
     if (ids.join() === (this.near || "")) return;
     clearTimeout(this.wait);

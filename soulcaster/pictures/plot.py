@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 Plot = dict[str, Any]
@@ -129,38 +130,29 @@ def _note(n_left_out: int, n_drawn: int, n_noise: int) -> str:
 
 def _themes(rows: pl.DataFrame) -> tuple[list[dict[str, Any]], list[int]]:
     """Themes, those with most items first, with the middle of their clusters; and the theme of every cluster, or -1."""
-    found = (
-        rows.filter(pl.col("theme_id").is_not_null())
-        .group_by("theme_id", maintain_order=True)
-        .agg(
-            pl.col("theme").first(),
-            pl.col("n_items").sum(),
-            x=_weighted_middle("x"),
-            y=_weighted_middle("y"),
-        )
-        .sort("n_items", "theme_id", descending=[True, False])
-    )
-    numbers = {theme_id: number for number, theme_id in enumerate(found["theme_id"])}
-    colors = [*THEME_COLORS, *[None] * found.height]
+    placed = rows.filter(pl.col("theme_id").is_not_null())
     themes = [
         {
-            "id": row["theme_id"],
-            "title": " ".join((row["theme"] or "Untitled theme").split())[:_TITLE_CHARS],
-            "n_items": row["n_items"],
-            "x": round(row["x"], 5),
-            "y": round(row["y"], 5),
-            "color": colors[number],
+            "id": part["theme_id"][0],
+            "title": " ".join((part["theme"][0] or "Untitled theme").split())[:_TITLE_CHARS],
+            "n_items": int(part["n_items"].sum()),
+            "x": _weighted_median(part["x"].to_numpy(), part["n_items"].to_numpy()),
+            "y": _weighted_median(part["y"].to_numpy(), part["n_items"].to_numpy()),
         }
-        for number, row in enumerate(found.iter_rows(named=True))
+        for part in placed.partition_by("theme_id", maintain_order=True)
     ]
+    themes.sort(key=lambda theme: (-theme["n_items"], theme["id"]))
+    for number, theme in enumerate(themes):
+        theme["color"] = THEME_COLORS[number] if number < len(THEME_COLORS) else None
+    numbers = {theme["id"]: number for number, theme in enumerate(themes)}
     return themes, [numbers.get(theme_id, -1) for theme_id in rows["theme_id"]]
 
 
-def _weighted_middle(axis: str) -> pl.Expr:
-    """Of the places of the half of the items that lie in the middle: a far-off cluster does not pull the title away."""
-    order = pl.col(axis).arg_sort()
-    weight = pl.col("n_items").gather(order).cum_sum()
-    return pl.col(axis).gather(order).filter(weight * 2 >= pl.col("n_items").sum()).first()
+def _weighted_median(places: npt.NDArray[np.float64], weights: npt.NDArray[np.int64]) -> float:
+    """Half of the items lie on either side: a cluster far off does not pull the title away."""
+    order = np.argsort(places, kind="stable")
+    before = np.cumsum(weights[order])
+    return round(float(places[order][np.searchsorted(before, before[-1] / 2)]), 5)
 
 
 def _mode(name: str, legend: list[tuple[str, str, str]], of: list[int]) -> dict[str, Any]:
@@ -197,8 +189,8 @@ def _by_source(rows: pl.DataFrame) -> dict[str, Any]:
 
 def _by_age(rows: pl.DataFrame) -> dict[str, Any]:
     """Counted back from the newest report on the map, so that an archive has ages too."""
-    newest = rows["last_seen_at"].max()
-    days = rows.select((pl.lit(newest) - pl.col("last_seen_at")).dt.total_seconds() / 86_400).to_series()
+    seconds = rows.select((pl.col("last_seen_at").max() - pl.col("last_seen_at")).dt.total_seconds()).to_series()
+    days = [value / 86_400 for value in seconds]
     of = [next(at for at, (limit, _) in enumerate(_AGES) if limit is None or age <= limit) for age in days]
     return _mode("Age", [entry for _, entry in _AGES], of)
 

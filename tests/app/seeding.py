@@ -64,6 +64,40 @@ def seed_drawn(path: Path, *, n_items: int, n_clusters: int, n_runs: int = 2, se
     return [str(cluster) for cluster in clusters]
 
 
+def seed_map(path: Path, *, seed: int = 7) -> None:
+    """A map of the run on show of a drawn store: clusters of one theme together, as `draw` would write it."""
+    from soulcaster.clustering import layout
+    from soulcaster.db import maps
+    from soulcaster.db.runs import find_published_run
+
+    def insert(con: duckdb.DuckDBPyConnection) -> None:
+        run_id = find_published_run(con, PROJECT)
+        assert run_id is not None
+        rows = con.sql(
+            "SELECT cluster_id::VARCHAR AS cluster_id, dense_rank() OVER (ORDER BY theme_id) AS theme, n_items "
+            "FROM run_clusters WHERE run_id = $run::UUID ORDER BY cluster_id",
+            params={"run": run_id},
+        ).pl()
+        rng = np.random.default_rng(seed)
+        around = rng.random((int(rows["theme"].max()) + 1, 2))[rows["theme"].to_numpy()]
+        radii = np.sqrt(rows["n_items"].to_numpy() / rows["n_items"].sum() * layout.FILLED / np.pi)
+        middles = layout.separate(around + rng.normal(scale=0.05, size=around.shape), radii)
+        alone = con.sql(
+            "SELECT item_id::VARCHAR AS item_id FROM memberships WHERE run_id = $run::UUID AND cluster_id IS NULL "
+            "ORDER BY item_id LIMIT 3000",
+            params={"run": run_id},
+        ).pl()
+        nearest = rng.integers(0, rows.height, alone.height)
+        places = layout.place_noise(nearest, middles, radii)
+        noise = alone.with_columns(
+            cluster_id=rows["cluster_id"].gather(nearest), similarity=pl.lit(0.4), x=places[:, 0], y=places[:, 1]
+        )
+        positions = rows.select("cluster_id", x=middles[:, 0], y=middles[:, 1], radius=radii)
+        maps.write_map(con, PROJECT, run_id, positions, noise)
+
+    write(path, insert)
+
+
 def _text(label: int, number: int) -> tuple[str, str]:
     part, fault = _PARTS[label % len(_PARTS)], _FAULTS[label // len(_PARTS) % len(_FAULTS)]
     title = f"{part} {fault} ({label})" if label >= 0 else f"Random thought number {number}"
@@ -221,3 +255,4 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     made = Settings(_env_file=None, home=arguments.home)
     seed_drawn(made.duckdb_path, n_items=arguments.items, n_clusters=arguments.clusters)
+    seed_map(made.duckdb_path)

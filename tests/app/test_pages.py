@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from soulcaster.db import cluster_screens, migrate, read, write
 from soulcaster.settings import Settings
 
-PAGES = ["overview", "clusters", "cluster", "feedback", "history"]
+PAGES = ["overview", "clusters", "cluster", "map", "feedback", "history"]
 
 
 def said(at: AppTest) -> str:
@@ -56,7 +56,7 @@ def test_every_page_draws_on_an_empty_store(open_page, tmp_path, page):
     assert at.title
 
 
-@pytest.mark.parametrize("page", ["overview", "clusters", "cluster", "feedback", "history"])
+@pytest.mark.parametrize("page", PAGES)
 def test_every_page_says_what_to_do_without_a_store(open_page, tmp_path, page):
     """A missing store is a sentence with the command that makes it, not a stack trace."""
     at = open_page(tmp_path / "nowhere", page)
