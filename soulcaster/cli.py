@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from soulcaster import __version__, cli_clusters, cli_map, cli_triage
+from soulcaster import __version__, cli_clusters, cli_fixes, cli_map, cli_triage
 from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.cli_repositories import repository_app, switch
 from soulcaster.cli_sources import source_app
@@ -32,6 +32,7 @@ app.add_typer(source_app, name="source")
 app.add_typer(repository_app, name="repo")
 app.command()(switch)
 cli_clusters.add_commands(app)
+cli_fixes.add_commands(app)
 cli_triage.add_commands(app)
 cli_map.add_commands(app)
 

@@ -19,6 +19,7 @@ from prefect.artifacts import (
 from pydantic import BaseModel
 
 from soulcaster.configured import ConfiguredSource
+from soulcaster.fix_models import Job
 from soulcaster.models import ImportReport
 
 _SECONDS_BETWEEN_UPDATES = 1.0
@@ -68,6 +69,13 @@ def sources_table(key: str, sources: list[ConfiguredSource], what: str) -> None:
     """Configured sources with their state, one row each."""
     names = ("source_id", "state", "state_since", "way", "pulled_at", "is_paused", "message")
     rows = [{name: str(getattr(source, name) or "") for name in names} for source in sources]
+    create_table_artifact(table=rows, key=key, description=what)
+
+
+def jobs_table(key: str, jobs: list[Job], what: str) -> None:
+    """Jobs with their status, one row each."""
+    names = ("job_id", "status", "cluster_id", "repository", "verdict", "cost_usd", "pr_url", "reason")
+    rows = [{name: str(getattr(job, name) or "") for name in names} for job in jobs]
     create_table_artifact(table=rows, key=key, description=what)
 
 

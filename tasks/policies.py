@@ -27,6 +27,12 @@ IMPORT_TIMEOUT_SECONDS = 6 * 3600
 
 STEP_TIMEOUT_SECONDS = 3600
 
+FIX_TIMEOUT_SECONDS = 24 * 3600
+"""A job's own limits end it long before; this ends a task that hangs."""
+
+APPROVAL_TIMEOUT_SECONDS = 24 * 3600
+"""How long a run keeps its form open; afterwards the job waits without it."""
+
 
 def retry_transient(_task: object, _task_run: object, state: Any) -> bool:  # noqa: ANN401  Prefect's State[Any]
     """Whether a failed task may succeed later: only our `TransientError` says so."""

@@ -17,7 +17,7 @@ from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Spent
 _COLUMNS = ", ".join(Job.model_fields)
 _LAUNCH_COLUMNS = ", ".join(Launch.model_fields)
 _FINAL = sorted(FINAL_STATUSES)
-_WORKED_ON = ("new", "regressed", "fixing", "pr_open")
+_WORKED_ON = ("new", "triaged", "regressed", "fixing", "pr_open")
 """Statuses of a cluster that a job may change; what people set otherwise stays."""
 
 

@@ -1,0 +1,210 @@
+"""`soulcaster fix` and what belongs to it: jobs, approve, cancel, reconcile, bundle.
+
+As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soulcaster.cli_clusters import Actor, Cluster, Reason
+from soulcaster.cli_output import AsJson, Project, open_settings, print_table
+from soulcaster.errors import SoulcasterError
+
+if TYPE_CHECKING:
+    from soulcaster.fix_models import Job
+    from soulcaster.job_view import JobView
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job id, or the beginning of one; see `soulcaster jobs`.")]
+
+_FAILURES = ("failed", "lost")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Give `app` the commands of this file."""
+    for command in (fix, jobs, approve, cancel, reconcile, bundle):
+        app.command()(command)
+
+
+def fix(
+    cluster: Cluster,
+    repo: Annotated[str | None, typer.Option("--repo", help="OWNER/NAME; chosen by the routes when not given.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Stop before publishing; patch and report stay here.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Approve at once what would wait for a person.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Only start it; `soulcaster reconcile` goes on.")] = False,
+    actor: Actor = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try to fix a cluster: diagnose, change, test, review, propose a draft pull request. Stays until it ends."""
+    from soulcaster.fix import advance_until_rest, check_ready, follow_job, make_launcher, start
+
+    settings = open_settings(project)
+    check_ready(settings)
+    who = actor or getpass.getuser()
+    launcher = make_launcher(settings)
+    job = start(settings, settings.project, cluster, actor=who, repository=repo, dry_run=dry_run, approved=yes)
+    if not as_json:
+        typer.echo(f"Job {job.job_id} for {job.repository}. {job.reason}")
+
+    def tell(moved: Job) -> None:
+        if not as_json:
+            typer.echo(f"{moved.status:10} {_plain(moved.reason)}")
+
+    if no_wait:
+        job = advance_until_rest(settings, settings.project, job.job_id, launcher, actor=who, on_change=tell)
+    else:
+        job = follow_job(settings, settings.project, job.job_id, launcher, actor=who, on_change=tell)
+    _end(job, as_json=as_json)
+
+
+def jobs(
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job with all that is known of it.")] = None,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to print.")] = 20,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """List attempts to fix clusters, or show one: why it is where it is, diagnosis, proof, findings, cost."""
+    from soulcaster.job_view import view_job
+    from soulcaster.run_bundle import list_jobs
+
+    settings = open_settings(project)
+    if job is not None:
+        view = view_job(settings, settings.project, job)
+        typer.echo(view.model_dump_json()) if as_json else _print_view(view)
+        return
+    found = list_jobs(settings, settings.project, is_open=open_only, limit=limit)
+    if as_json:
+        typer.echo(json.dumps({"jobs": [each.model_dump(mode="json") for each in found]}))
+        return
+    if not found:
+        typer.echo("There are no jobs yet; `soulcaster fix CLUSTER` starts one.")
+        return
+    cells = [
+        [
+            each.job_id[:8], each.status, each.cluster_id[:8], each.repository, each.verdict or "",
+            f"{each.cost_usd:.2f}", f"{each.created_at:%Y-%m-%d %H:%M}", each.pr_url or each.reason,
+        ]
+        for each in found
+    ]  # fmt: skip
+    print_table(["job", "status", "cluster", "repository", "verdict", "USD", "started (UTC)", ""], cells)
+
+
+def approve(
+    job: JobId, reason: Reason = "", actor: Actor = None, project: Project = None, as_json: AsJson = False
+) -> None:
+    """Say yes to a job that waits for a person; `soulcaster reconcile`, or its flow, goes on with it."""
+    from soulcaster.fix import approve as say_yes
+
+    settings = open_settings(project)
+    done = say_yes(settings, settings.project, job, actor=actor or getpass.getuser(), reason=reason)
+    typer.echo(
+        done.model_dump_json() if as_json else f"Job {done.job_id} goes on; `soulcaster reconcile` moves it now."
+    )
+
+
+def cancel(
+    job: JobId, reason: Reason = "", actor: Actor = None, project: Project = None, as_json: AsJson = False
+) -> None:
+    """End a job and its agent; what was published stays."""
+    from soulcaster.fix import cancel as end
+
+    settings = open_settings(project)
+    done = end(settings, settings.project, job, actor=actor or getpass.getuser(), reason=reason)
+    typer.echo(done.model_dump_json() if as_json else f"Job {done.job_id} is cancelled, its agent has ended.")
+
+
+def reconcile(
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until no job is left that an agent works on.")] = False,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring every job that has not ended as far as it goes now, whatever crashed before."""
+    import time
+
+    from soulcaster.fix import POLL_SECONDS, make_launcher
+    from soulcaster.fix import reconcile as bring_on
+
+    settings = open_settings(project)
+    launcher = make_launcher(settings)
+    while True:
+        found = bring_on(settings, settings.project, launcher, actor=getpass.getuser())
+        working = [each for each in found if each.status in ("launching", "running", "verifying")]
+        if not (wait and working):
+            break
+        time.sleep(POLL_SECONDS)
+    if as_json:
+        typer.echo(json.dumps({"jobs": [each.model_dump(mode="json") for each in found]}))
+    elif not found:
+        typer.echo("No job is open.")
+    else:
+        print_table(["job", "status", ""], [[each.job_id[:8], each.status, each.reason] for each in found])
+
+
+def bundle(
+    job: JobId,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="ZIP file; in the job's folder by default.")
+    ] = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one file with all of a job: prompts, reports, patch, test output, verdict, cost, inputs by hash."""
+    from soulcaster.run_bundle import write_bundle
+
+    settings = open_settings(project)
+    path = write_bundle(settings, settings.project, job, output)
+    typer.echo(json.dumps({"path": str(path)}) if as_json else f"Written to {path}")
+
+
+def _end(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(job.model_dump_json())
+    elif job.pr_url and job.status == "pr_open":
+        typer.echo(f"Draft pull request: {job.pr_url}")
+    elif job.status == "waiting":
+        typer.echo(f"It waits for a person: `soulcaster approve {job.job_id}` lets it go on.")
+    if job.status in _FAILURES:
+        raise SoulcasterError(f"Job {job.job_id} ended {job.status}: {_plain(job.reason)}")
+
+
+def _print_view(view: JobView) -> None:
+    job, detail = view.job, view.detail
+    names = (
+        "job_id", "cluster_id", "repository", "status", "reason", "verdict", "branch", "pr_url", "pr_state", "tool",
+        "model", "sandbox", "n_requests", "n_tokens", "cost_usd", "actor", "created_at", "changed_at",
+    )  # fmt: skip
+    fields = {name: getattr(job, name) for name in names}
+    print_table(["", ""], [[name, str(value)] for name, value in fields.items() if value not in (None, "")])
+    if detail.diagnosis:
+        typer.echo(f"\nDiagnosis: {_plain(str(detail.diagnosis.get('cause', '')))}")
+    if detail.proof and detail.proof.rows:
+        typer.echo("")
+        header = ["run", "expected", "passed", "failed", "exit", "holds", ""]
+        print_table(header, [
+            [row.run, row.expected, *("" if n is None else str(n) for n in (row.n_passed, row.n_failed, row.exit_code)),
+             {True: "yes", False: "no", None: ""}[row.holds], row.detail]
+            for row in detail.proof.rows
+        ])  # fmt: skip
+    if detail.findings:
+        typer.echo("")
+        stops = {True: "blocks", False: "is told"}
+        print_table(["finding", "", ""], [[f.rule, stops[f.is_blocking], f.detail] for f in detail.findings])
+    typer.echo("")
+    print_table(
+        ["launch", "purpose", "outcome"],
+        [[str(each.launch.attempt), each.launch.purpose, each.launch.outcome or "under way"] for each in view.launches],
+    )
+
+
+def _plain(text: str) -> str:
+    """Text from agents without what would move a terminal's cursor."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -1,0 +1,102 @@
+"""Jobs moved by flows. A task that dies loses nothing: the row says where the job is, whoever comes next goes on."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from soulcaster.fix_models import Job
+from soulcaster.settings import load_settings
+from tasks import artifacts, fix_artifacts, policies
+
+
+@task(
+    name="start fix",
+    retries=policies.RETRIES,
+    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=policies.retry_transient,
+    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
+    cache_policy=NO_CACHE,
+)
+def start_fix(project: str, cluster: str, repository: str, *, dry_run: bool, actor: str) -> Job:
+    """A new job, as a row."""
+    from soulcaster.fix import start
+
+    return start(load_settings(), project, cluster, actor=actor, repository=repository or None, dry_run=dry_run)
+
+
+@task(
+    name="approve fix",
+    retries=policies.RETRIES,
+    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=policies.retry_transient,
+    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
+    cache_policy=NO_CACHE,
+)
+def approve_fix(project: str, job_id: str, *, actor: str, reason: str) -> Job:
+    """The job, allowed to go on."""
+    from soulcaster.fix import approve
+
+    return approve(load_settings(), project, job_id, actor=actor, reason=reason)
+
+
+@task(
+    name="work on fix",
+    retries=policies.RETRIES,
+    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=policies.retry_soon,
+    timeout_seconds=policies.FIX_TIMEOUT_SECONDS,
+    cache_policy=NO_CACHE,
+)
+def work_on_fix(project: str, job_id: str, *, actor: str) -> Job:
+    """The job when it has ended, or waits for a person, a switch or a budget; the run page shows every step."""
+    from soulcaster.fix import follow_job, make_launcher
+
+    settings = load_settings()
+
+    def show(_job: Job) -> None:
+        fix_artifacts.show_job(settings, project, job_id)
+
+    fix_artifacts.show_job(settings, project, job_id)
+    return follow_job(settings, project, job_id, make_launcher(settings), actor=actor, on_change=show)
+
+
+@task(
+    name="reconcile",
+    retries=policies.RETRIES,
+    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
+    retry_jitter_factor=0.3,
+    retry_condition_fn=policies.retry_transient,
+    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
+    cache_policy=NO_CACHE,
+)
+def reconcile(project: str) -> list[Job]:
+    """All open jobs, as far as they go now."""
+    from soulcaster.fix import make_launcher
+    from soulcaster.fix import reconcile as bring_on
+
+    settings = load_settings()
+    found = bring_on(settings, project, make_launcher(settings), actor="flow reconcile")
+    artifacts.jobs_table("reconcile", found, f"Open jobs of project {project}")
+    return found
+
+
+def cancel_fixes(project: str, actor: str) -> list[str]:
+    """Ids of the open jobs of that actor, each ended with its agent: what the cancellation of a flow run means."""
+    from soulcaster.errors import SoulcasterError
+    from soulcaster.fix import cancel
+    from soulcaster.run_bundle import list_jobs
+
+    settings = load_settings()
+    ended = []
+    for job in list_jobs(settings, project, is_open=True, limit=1000):
+        if job.actor == actor:
+            try:
+                cancel(settings, project, job.job_id, actor=actor, reason="its flow run was cancelled")
+            except SoulcasterError:
+                continue  # it ended by itself meanwhile, or `reconcile` will stop its agent
+            ended.append(job.job_id)
+    return ended
