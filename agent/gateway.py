@@ -147,13 +147,12 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Authorization"] = f"Bearer {key}"
         else:
             headers["x-goog-api-key"] = key
-        connection = _connect(target)
         try:
+            connection = _connect(target)
             parts = urlsplit(target)
             connection.request("POST", f"{parts.path}?{parts.query}".rstrip("?"), body=body, headers=headers)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
             self._refuse(502, f"the model server gave no answer ({type(error).__name__})")
             return
         try:
@@ -177,9 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
                 counter.feed(piece)
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                 self.wfile.flush()
-            self.wfile.write(b"0\r\n\r\n")
         finally:
-            self.server.count(*counter.end())
+            self.server.count(*counter.end())  # before the end is told: who has the answer finds it counted
+        self.wfile.write(b"0\r\n\r\n")
 
     def _refuse(self, status: int, message: str) -> None:
         error = {"error": {"code": status, "message": f"Soulcaster gateway: {message}", "status": "PERMISSION_DENIED"}}

@@ -1,4 +1,4 @@
-"""The real coding tools, pinned, edit a real tree in the real sandbox; only the model behind the gateway is a stand-in."""
+"""The real coding tools, pinned, edit a real tree in the real sandbox; the model behind the gateway is a stand-in."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def launch_edit(
         launcher = LocalLauncher(model_url=url, model_key=SecretStr(MODEL_KEY), sandbox="auto")
         if launcher.find_sandbox()[0] == "none":
             pytest.skip(f"no sandbox on this machine: {launcher.find_sandbox()[1]}")
-        make_edit(folder, files, tool=tool, prompts={"fix": "add() subtracts; fix it"}, limits={"wall_seconds": 200} | limits)  # fmt: skip  # noqa: E501  one call
+        prompts = {"fix": "add() subtracts; fix it"}
+        make_edit(folder, files, tool=tool, prompts=prompts, limits={"wall_seconds": 200} | limits)
         return run(launcher, folder, "edit"), model
 
 
@@ -72,7 +73,7 @@ def all_bytes(folder: Path) -> bytes:
 def test_kilo_fixes_reads_no_secret_and_obeys_no_configuration_of_the_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The edit is the patch; keys are nowhere to be found; the repository's MCP commands never start; git is refused."""
+    """The edit is the patch; keys are nowhere to be found; its MCP commands never start; git is refused."""
     monkeypatch.setenv("SOULCASTER_GITHUB_TOKEN", GITHUB_CANARY)
     command = ["sh", "-c", "touch /job/work/tree/mcp-was-started; sleep 60"]
     config = json.dumps({"mcp": {"evil": {"type": "local", "command": command, "enabled": True}}})
@@ -126,7 +127,7 @@ def test_kilo_breaks_an_old_test_and_verify_sees_it(tmp_path: Path):
 
 
 def test_kilo_that_edits_nothing_is_no_change(tmp_path: Path):
-    """It ends with 0 all the same, so the files alone are asked. Over the OpenAI protocol, where answers tell the cost."""
+    """It ends with 0 all the same, so the files are asked. Over the OpenAI protocol, where answers tell the cost."""
     tool = {"name": "kilo", "model": "stand-in-1", "protocol": "openai"}
     state, model = launch_edit(tmp_path / "job", [Say("I found nothing to fix.")], tool)
     report = read_report(tmp_path / "job")
