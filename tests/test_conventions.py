@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("soulcaster", "flows", "tasks", "app")
+PACKAGES = ("soulcaster", "flows", "tasks", "app", "agent")
 FORBIDDEN_NAMES = {
     "utils", "helpers", "common", "misc", "base", "core", "manager", "service", "handler", "processor", "data", "info",
 }  # fmt: skip

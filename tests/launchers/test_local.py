@@ -228,6 +228,21 @@ def test_nothing_that_a_test_run_starts_outlives_it(tmp_path: Path, launcher: Lo
     assert [] == _running_with(mark)
 
 
+def test_a_test_run_that_kills_its_entry_is_no_result(tmp_path: Path, launcher: LocalLauncher):
+    """The launch has ended with the code of a killed process, its report was never finished, nothing runs on."""
+    mark = f"killer-{os.getpid()}-{launcher.find_sandbox()[0]}"
+    code = f"import os, time\nif os.fork() == 0:\n    time.sleep(30)\nos.kill(os.getppid(), 9)\n# {mark}\n"
+    folder = make_verify(tmp_path / "job", {mark: code}, ["python3", mark])
+
+    state = wait(launcher, launcher.launch(ask(folder, mode="verify")))
+
+    assert state.state == "ended"
+    assert state.exit_code in {137, -9}
+    assert not state.is_infrastructure
+    assert "running" == read_report(folder)["status"]
+    assert [] == _running_with(mark)
+
+
 def test_a_required_sandbox_that_is_absent_refuses_to_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Nothing runs unprotected where protection was asked for."""
     monkeypatch.setenv("PATH", str(tmp_path))
