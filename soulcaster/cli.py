@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from soulcaster import __version__, cli_clusters, cli_fixes, cli_map, cli_triage
+from soulcaster import __version__, cli_clusters, cli_drill, cli_fixes, cli_map, cli_triage
 from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.cli_repositories import repository_app, switch
 from soulcaster.cli_sources import source_app
@@ -35,6 +35,7 @@ cli_clusters.add_commands(app)
 cli_fixes.add_commands(app)
 cli_triage.add_commands(app)
 cli_map.add_commands(app)
+cli_drill.add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]

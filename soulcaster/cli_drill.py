@@ -1,0 +1,49 @@
+"""`soulcaster drill`: poisoned feedback through the real pipeline, to see what stops it here.
+
+As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soulcaster.cli_output import AsJson, open_settings
+
+if TYPE_CHECKING:
+    from soulcaster.drill.run import DrillResult
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Give `app` the command of this file."""
+    app.command()(drill)
+
+
+def drill(
+    case: Annotated[list[str] | None, typer.Option(help="Only this case; may be given more than once.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send poisoned clusters through the pipeline of fixes on a repository of its own; exit 1 when one gets through.
+
+    Nothing of yours is touched and nothing leaves the machine: store, repository and secrets are made for the drill.
+    The sandbox is the one your settings choose.
+    """
+    from soulcaster.drill.run import run_drill
+
+    def show(result: DrillResult) -> None:
+        if as_json:
+            return
+        end = "ESCAPED: " + "; ".join(result.escapes) if result.escapes else f"stopped by {result.stopped_by}"
+        typer.echo(f"{result.name:18} {end:24} {result.about}")
+
+    results = run_drill(open_settings(None), names=case or [], on_result=show)
+    n_escaped = sum(bool(result.escapes) for result in results)
+    if as_json:
+        typer.echo(json.dumps([result.model_dump() for result in results]))
+    else:
+        sandboxes = sorted({result.sandbox for result in results if result.sandbox})
+        typer.echo(f"{n_escaped} escapes in {len(results)} cases; sandbox: {', '.join(sandboxes) or 'not needed'}.")
+    if n_escaped:
+        raise typer.Exit(1)
