@@ -20,7 +20,7 @@ import polars as pl
 
 from soulcaster import vector_index
 from soulcaster.clustering import grouping as groups
-from soulcaster.clustering import matching, themes
+from soulcaster.clustering import matching, neighborhood, themes
 from soulcaster.clustering.churn import measure_churn, why_wait
 from soulcaster.clustering.constraints import enforce, from_frame, resolve
 from soulcaster.clustering.identity import make_id
@@ -118,7 +118,8 @@ def _parameters(settings: Settings, n_missing: int) -> str:
         {
             "algorithm": groups.ALGORITHM,
             "matcher_version": matching.MATCHER_VERSION,
-            "n_neighbors": groups.N_NEIGHBORS,
+            "n_neighbors": neighborhood.N_NEIGHBORS,
+            "n_texts_compared_exactly": neighborhood.EXACT_UP_TO,
             "min_cluster_size": settings.min_cluster_size,
             "min_similarity": settings.min_similarity,
             "theme_resolution": themes.RESOLUTION,

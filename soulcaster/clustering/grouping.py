@@ -14,7 +14,8 @@ import numpy.typing as npt
 from soulcaster.clustering.exact import join_exact, number_by_first_row
 from soulcaster.clustering.exemplars import centroids, pick_exemplars, similarity_to_centroid
 from soulcaster.clustering.features import measure_pairs
-from soulcaster.clustering.neighbors import Edges, nearest_neighbors
+from soulcaster.clustering.neighborhood import find_neighborhood
+from soulcaster.clustering.neighbors import Edges
 from soulcaster.clustering.problems import edges_between_units, find_remote, link_units, same_problem_probability
 from soulcaster.clustering.scorer import Scorer
 from soulcaster.clustering.themes import group_themes, themes_of_clusters
@@ -22,7 +23,6 @@ from soulcaster.clustering.themes import group_themes, themes_of_clusters
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 ALGORITHM = "exact-joins+pair-scorer-1+average-linkage-1"
-N_NEIGHBORS = 30
 SAME_TEXT = 0
 """Position of the reason "same text"; the positions of `keys` follow it."""
 NEAR_TEXT, NOISE = -1, -2
@@ -76,9 +76,9 @@ def group_items(
     units = _number_by_text(units, text)
     unit_of_text = np.zeros(len(matrix), dtype=np.int64)
     unit_of_text[text] = units
-    near, similarities = nearest_neighbors(matrix, N_NEIGHBORS, on_progress=on_progress)
-    is_remote = find_remote(similarities)
-    pairs = measure_pairs(matrix, near, titles, bodies)
+    around = find_neighborhood(matrix, on_progress=on_progress)
+    is_remote = find_remote(around.similarities)
+    pairs = measure_pairs(matrix, around, titles, bodies)
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
     unit_labels, strengths = _link(units, edges_between_units(pairs, probability, unit_of_text), min_cluster_size)
     labels = np.full(len(text_of_item), -1, dtype=np.int64)
@@ -87,7 +87,7 @@ def group_items(
     text_labels[text] = labels[present]
     closeness = similarity_to_centroid(matrix, text_labels, centroids(matrix, text_labels))
     theme_of_item = np.full(len(text_of_item), -1, dtype=np.int64)
-    theme_of_item[present] = group_themes(near, similarities, text_labels, is_remote)[text]
+    theme_of_item[present] = group_themes(around.near, around.similarities, text_labels, is_remote)[text]
     themes, theme_of_item = themes_of_clusters(labels, theme_of_item)
     return Grouping(
         labels=labels,

@@ -1,12 +1,11 @@
 """Nearest neighbours of every vector and the candidate edges they make. Exact, in blocks, the same on every run.
 
-Good to about 50,000 vectors (the work grows with their square). Whatever finds neighbours beyond that, an approximate
-index for instance, hands its indices and similarities to `edges_from_neighbors`; nothing after it knows the difference.
+Good to about 25,000 vectors (the work grows with their square); `neighborhood` knows the way beyond that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,23 +49,58 @@ def nearest_neighbors(
     similarities = np.empty((n, k), dtype=np.float32)
     if k == 0:
         return indices, similarities
-    width = max(1, min(_MOST_WIDTH, int((n / k) ** 0.5)))
-    padded = np.zeros((-(-n // width) * width, matrix.shape[1]), dtype=np.float32)
-    padded[:n] = matrix
+    padded = pad_rows([matrix], k)
     block = max(1, block_bytes // (4 * len(padded)))
+    rows = np.arange(n)
     for start in range(0, n, block):
-        stop = min(start + block, n)
-        products = matrix[start:stop] @ padded.T
-        products[:, n:] = -np.inf
-        products[np.arange(stop - start), np.arange(start, stop)] = -np.inf
-        chosen, values = _largest(products, k, width)
-        values = np.round(values, _SIMILARITY_DECIMALS)
-        order = np.lexsort((chosen, -values), axis=1)
-        indices[start:stop] = np.take_along_axis(chosen, order, axis=1)
-        similarities[start:stop] = np.take_along_axis(values, order, axis=1)
+        part = slice(start, min(start + block, n))
+        indices[part], similarities[part] = nearest_among(matrix[part], padded, rows[part], rows, k)
         if on_progress is not None:
-            on_progress(stop, n)
+            on_progress(part.stop, n)
     return indices, similarities
+
+
+def pad_rows(parts: Sequence[npt.NDArray[np.float32]], k: int) -> npt.NDArray[np.float32]:
+    """All rows of `parts`, and as many empty ones as `nearest_among` needs to search them in groups."""
+    n = sum(len(part) for part in parts)
+    width = _width(n, k)
+    empty = np.zeros((-n % width, parts[0].shape[1]), dtype=np.float32)
+    return np.concatenate([*parts, empty])
+
+
+def round_similarities(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """To 6 decimals: the last bits of a float32 product depend on the block it was computed in, and must not decide."""
+    return np.round(values, _SIMILARITY_DECIMALS)
+
+
+def nearest_among(
+    queries: npt.NDArray[np.float32],
+    padded: npt.NDArray[np.float32],
+    own: npt.NDArray[np.int64],
+    names: npt.NDArray[np.int64],
+    k: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Names and similarities, both (rows, k), of the k rows nearest to each query, nearest first, ties by name.
+
+    Args:
+        queries: float32 (rows, d).
+        padded: result of `pad_rows` for the rows to search, more than k.
+        own: int64 (rows,), position of each query itself among the rows to search; it is no neighbour of its own.
+        names: int64 (m,), what each row to search is called.
+        k: neighbours a query.
+    """
+    products = queries @ padded.T
+    products[:, len(names) :] = -np.inf
+    products[np.arange(len(queries)), own] = -np.inf
+    chosen, values = _largest(products, k, _width(len(names), k))
+    values = round_similarities(values)
+    found = names[chosen]
+    order = np.lexsort((found, -values), axis=1)
+    return np.take_along_axis(found, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def _width(n: int, k: int) -> int:
+    return max(1, min(_MOST_WIDTH, int((n / k) ** 0.5)))
 
 
 def _largest(

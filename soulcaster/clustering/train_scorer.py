@@ -19,7 +19,7 @@ import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from soulcaster.clustering.features import FEATURES, measure_pairs
-from soulcaster.clustering.neighbors import nearest_neighbors
+from soulcaster.clustering.neighborhood import find_neighborhood
 from soulcaster.clustering.scorer import Scorer
 from soulcaster.text import embedding_text
 
@@ -115,8 +115,7 @@ def save(scorer: Scorer, path: Path) -> None:
 
 
 def _measured(labelled: LabelledSet, weight: float) -> TrainingPairs:
-    near, _ = nearest_neighbors(labelled.matrix)
-    pairs = measure_pairs(labelled.matrix, near, labelled.titles, labelled.bodies)
+    pairs = measure_pairs(labelled.matrix, find_neighborhood(labelled.matrix), labelled.titles, labelled.bodies)
     return TrainingPairs(labelled.name, pairs.values, labelled.truth[pairs.left] == labelled.truth[pairs.right], weight)
 
 

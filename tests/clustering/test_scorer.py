@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from soulcaster.clustering.features import FEATURES, measure_pairs, whiten
-from soulcaster.clustering.neighbors import nearest_neighbors
+from soulcaster.clustering.features import FEATURES, measure_pairs
+from soulcaster.clustering.neighborhood import find_neighborhood, whiten
 from soulcaster.clustering.problems import find_remote
 from soulcaster.clustering.scorer import contributions, correct_base_rate, load_scorer, log_odds, top_reasons
 from soulcaster.clustering.train_scorer import LabelledSet, fit, training_pairs
@@ -46,8 +46,7 @@ def test_the_base_rate_follows_the_pairs_halfway():
 def test_the_loudest_reasons_come_first():
     """What a person is shown: names with log-odds, largest first."""
     matrix = whiten(np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
-    near, _ = nearest_neighbors(matrix)
-    pairs = measure_pairs(matrix, near, [f"Crash in {n % 4}" for n in range(40)], [""] * 40)
+    pairs = measure_pairs(matrix, find_neighborhood(matrix), [f"Crash in {n % 4}" for n in range(40)], [""] * 40)
 
     reasons = top_reasons(load_scorer(), pairs.values, 3)[0]
 
@@ -60,12 +59,12 @@ def test_the_loudest_reasons_come_first():
 def test_degenerate_vectors_have_finite_features(n):
     """No text, one text, equal vectors, empty texts: no division by nothing."""
     matrix = np.ones((n, 4), dtype=np.float32) / 2
-    near, similarities = nearest_neighbors(matrix)
+    around = find_neighborhood(matrix)
 
-    pairs = measure_pairs(matrix, near, [""] * n, [""] * n)
+    pairs = measure_pairs(matrix, around, [""] * n, [""] * n)
 
     assert np.isfinite(pairs.values).all()
-    assert not find_remote(similarities).any()
+    assert not find_remote(around.similarities).any()
 
 
 def test_a_text_that_is_like_nothing_is_remote():
@@ -74,7 +73,7 @@ def test_a_text_that_is_like_nothing_is_remote():
     matrix = np.vstack([np.eye(9)[:1] + 0.1 * rng.normal(size=(40, 9)), np.eye(9)[1:2]]).astype(np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
 
-    assert [40] == np.flatnonzero(find_remote(nearest_neighbors(matrix)[1])).tolist()
+    assert [40] == np.flatnonzero(find_remote(find_neighborhood(matrix).similarities)).tolist()
 
 
 @pytest.mark.shared_data

@@ -1,0 +1,99 @@
+"""How time and memory of grouping grow with the number of texts, and how well the search among many finds neighbours.
+
+    python benchmarks/recluster_scale.py --sizes 10000 30000 100000 300000
+
+Vectors and titles are drawn (384 axes; problems lie around themes, 40 % of the texts share one with another), so it
+runs anywhere. Every size runs in a process of its own: peak memory is that process's, without vectors and libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+_AXES, _MEANING_AXES, _WORDS = 384, 64, 30_000
+_ALONE = 0.6
+_SEARCHED_FOR_RECALL = 300
+
+_WORK = """
+import json, re, sys, time
+import numpy as np
+from benchmarks.recluster_scale import draw, recall_of
+from soulcaster.clustering.grouping import group_items
+from soulcaster.clustering.neighborhood import find_neighborhood
+def peak_mb():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+matrix, titles = draw(int(sys.argv[1]))
+n = len(matrix)
+group_items(matrix[:500], np.arange(500), titles=titles[:500], bodies=[""] * 500, min_similarity=0.5)
+idle_mb = peak_mb()
+started = time.perf_counter(), time.process_time()
+found = group_items(matrix, np.arange(n), titles=titles, bodies=[""] * n, min_similarity=0.5)
+seconds, cpu_seconds = time.perf_counter() - started[0], time.process_time() - started[1]
+figures = {"n": n, "seconds": seconds, "cpu_seconds": cpu_seconds, "mb": peak_mb() - idle_mb,
+           "clusters": int(found.labels.max()) + 1, "noise": float((found.labels < 0).mean())}
+print(json.dumps({**figures, "recall": recall_of(matrix, find_neighborhood(matrix).near)}))
+"""
+
+
+def draw(n: int, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+    """Unit vectors float32 (n, 384) and as many titles; texts of one problem share most of their words."""
+    rng = np.random.default_rng(seed)
+    n_problems, n_themes = n // 5 + 1, n // 400 + 1
+    turn = rng.normal(size=(_MEANING_AXES, _AXES)) * (1 + np.arange(_MEANING_AXES))[:, None] ** -0.4
+    themes = rng.normal(size=(n_themes, _MEANING_AXES))
+    problems = themes[rng.integers(0, n_themes, n_problems)] + 0.8 * rng.normal(size=(n_problems, _MEANING_AXES))
+    problem = rng.integers(0, n_problems, n)
+    distance = np.where(rng.random(n) < _ALONE, 1.2, 0.3)  # a lone text is about a theme only
+    meaning = problems[problem] + distance[:, None] * rng.normal(size=(n, _MEANING_AXES))
+    matrix = (meaning @ turn + 0.3 * rng.normal(size=(n, _AXES))).astype(np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    problem = np.where(distance > 1, n_problems + np.arange(n), problem)
+    common = rng.zipf(1.3, (n_problems + n, 5)) % _WORDS
+    own = rng.zipf(1.2, (n, 4)) % _WORDS
+    words = np.concatenate([common[problem], own], axis=1)
+    return matrix, [" ".join(f"w{word}" for word in row) for row in words.tolist()]
+
+
+def recall_of(matrix: np.ndarray, near: np.ndarray) -> float:
+    """Share of the true nearest rows, by plain cosine, that `near` names, over some drawn rows."""
+    rows = np.sort(np.random.default_rng(1).choice(len(matrix), _SEARCHED_FOR_RECALL, replace=False))
+    products = matrix[rows] @ matrix.T
+    products[np.arange(len(rows)), rows] = -np.inf
+    k = near.shape[1]
+    true = np.argpartition(products, products.shape[1] - k, axis=1)[:, -k:]
+    return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(true, near[rows], strict=True)]))
+
+
+def main() -> None:
+    """Print the table and the exponent of growth."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 30_000, 100_000, 300_000])
+    sizes = parser.parse_args().sizes
+    print(f"{'texts':>9} {'time':>10} {'processor':>11} {'memory':>10} {'groups':>8} {'noise':>6} {'recall':>7}")
+    rows = []
+    for n in sizes:
+        done = subprocess.run(
+            [sys.executable, "-c", _WORK, str(n)], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
+        )
+        row = json.loads(done.stdout.splitlines()[-1])
+        rows.append(row)
+        print(
+            f"{n:9,} {row['seconds']:8.1f} s {row['cpu_seconds']:9.1f} s {row['mb']:7,.0f} MB {row['clusters']:8,}"
+            f" {row['noise']:6.1%} {row['recall']:7.3f}",
+            flush=True,
+        )
+    if len(rows) > 1:
+        logs = np.log([[row["n"], row["seconds"], row["mb"]] for row in rows])
+        growth = [np.polyfit(logs[:, 0], logs[:, column], 1)[0] for column in (1, 2)]
+        print(f"growth exponent {sizes[0]:,} to {sizes[-1]:,}: time {growth[0]:.2f}, memory {growth[1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
