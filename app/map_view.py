@@ -21,7 +21,7 @@ def show(plot: Plot, items: pl.DataFrame, hits: list[str] | None) -> tuple[list[
     """Draw the map; ids of the clusters that the reader picked, and of those near enough for their items to show.
 
     Args:
-        plot: what `load_plot` gave.
+        plot: what `load_map` gave.
         items: rows of `list_map_items` of the clusters that were near when the page was drawn last.
         hits: ids of the clusters that a search found, None without a search.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 from duckdb import DuckDBPyConnection
 
 from soulcaster.db import maps, read
@@ -17,11 +18,11 @@ from soulcaster.settings import Settings
 KINDS = (".html", ".png")
 
 
-def load_plot(con: DuckDBPyConnection, project_id: str) -> Plot:
-    """The map of the run on show as data; no circles when nothing is drawn."""
+def load_map(con: DuckDBPyConnection, project_id: str) -> tuple[Plot, pl.DataFrame]:
+    """The map of the run on show as data, without circles when nothing is drawn; and the rows of `list_clusters`."""
     clusters, n_clusters = list_clusters(con, project_id, ClusterFilters(), limit=MOST_CLUSTERS)
     noise, n_noise = maps.list_map_noise(con, project_id)
-    return plot_map(clusters, n_clusters, maps.list_positions(con, project_id), noise, n_noise)
+    return plot_map(clusters, n_clusters, maps.list_positions(con, project_id), noise, n_noise), clusters
 
 
 def picture_of(plot: Plot, project_id: str, kind: str) -> bytes:
@@ -39,9 +40,9 @@ def export_map(settings: Settings, project_id: str, path: Path) -> int:
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise PermanentError(f"Exporting the map to {str(path)!r}: expected a name ending in .html or .png.")
-    plot = read(
+    plot, _ = read(
         settings.duckdb_path,
-        lambda con: load_plot(con, project_id),
+        lambda con: load_map(con, project_id),
         timeout_seconds=settings.lock_timeout_seconds,
     )
     if not plot["clusters"]["id"]:

@@ -12,7 +12,7 @@ from app.words import count, number, plain, told
 from soulcaster.db.cluster_screens import ClusterFilters, list_clusters
 from soulcaster.db.maps import count_theme_trends, list_map_items
 from soulcaster.db.screens import get_overview
-from soulcaster.export_map import load_plot, picture_of
+from soulcaster.export_map import load_map, picture_of
 from soulcaster.pictures.plot import MOST_CLUSTERS, Plot
 
 _MOST_LISTED = 200
@@ -24,22 +24,21 @@ def page() -> None:
     """Draw the page."""
     st.title("Map", anchor=False)
     with told():
-        plot = queries.ask(load_plot, queries.project())
+        plot, clusters = queries.ask(load_map, queries.project())
         if not plot["clusters"]["id"]:
-            _nothing()
+            _nothing(clusters.height)
             return
         with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
             text = filters.search("words in titles and feedback", width=260)
             _exports(plot)
         hits = _hits(text)
-        _map(plot, hits)
+        _map(plot, clusters, hits)
         _trends(plot)
     launch.show_started_run()
 
 
-def _nothing() -> None:
+def _nothing(n_clusters: int) -> None:
     """What to do before there is a map."""
-    _, n_clusters = queries.ask(list_clusters, queries.project(), ClusterFilters(), limit=1)
     if n_clusters == 0:
         st.info("No clusters yet, so there is nothing to draw: they appear after the first `recluster`.", icon="🗺️")
         st.page_link("screens/overview.py", label="What to do first", icon="🧭")
@@ -77,7 +76,7 @@ def _exports(plot: Plot) -> None:
 
 
 @st.fragment
-def _map(plot: Plot, hits: list[str] | None) -> None:
+def _map(plot: Plot, clusters: pl.DataFrame, hits: list[str] | None) -> None:
     """The map and the list of what is picked on it; only these two are drawn again when the reader picks."""
     with told():
         near = map_view.near()
@@ -87,15 +86,14 @@ def _map(plot: Plot, hits: list[str] | None) -> None:
         picked, _ = map_view.show(plot, items, hits)
         if items.height == _MOST_DOTS:
             st.caption(f"The {number(_MOST_DOTS)} most typical items of these clusters are drawn, not all.")
-        _picked(picked)
+        _picked(clusters, picked)
 
 
-def _picked(picked: list[str]) -> None:
+def _picked(clusters: pl.DataFrame, picked: list[str]) -> None:
     if not picked:
         st.caption("Pick a circle, or select a region: the clusters are listed here.")
         return
-    frame, _ = queries.ask(list_clusters, queries.project(), ClusterFilters(), sort="priority", limit=MOST_CLUSTERS)
-    found = frame.filter(pl.col("cluster_id").is_in(picked))
+    found = clusters.filter(pl.col("cluster_id").is_in(picked)).sort("priority", descending=True, maintain_order=True)
     n_items = int(found["n_items"].sum())
     st.subheader(f"Picked: {count(found.height, 'cluster')}, {count(n_items, 'item')}", anchor=False)
     if found.height > _MOST_LISTED:

@@ -143,14 +143,14 @@ def list_positions(con: duckdb.DuckDBPyConnection, project_id: str) -> pl.DataFr
 def list_map_noise(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[pl.DataFrame, int]:
     """Items that stand alone on the map of the run on show, and how many there are off the map too.
 
-    Columns: item_id, cluster_id (the nearest), similarity, x, y, source, snippet (160 characters), happened_at. Empty
+    Columns: item_id, cluster_id (the nearest), similarity, x, y, source, snippet (110 characters), happened_at. Empty
     when the run on show is not drawn.
     """
     params = {"project": project_id, "run": find_published_run(con, project_id)}
     frame = con.sql(
         """
         SELECT n.item_id::VARCHAR AS item_id, n.cluster_id::VARCHAR AS cluster_id, n.similarity, n.x, n.y, i.source,
-            left(regexp_replace(trim(concat_ws('  ', nullif(i.title, ''), i.body)), '\\s+', ' ', 'g'), 160) AS snippet,
+            left(regexp_replace(trim(concat_ws('  ', nullif(i.title, ''), i.body)), '\\s+', ' ', 'g'), 110) AS snippet,
             coalesce(i.created_at, i.first_seen_at) AS happened_at
         FROM map_noise n JOIN items i ON i.item_id = n.item_id AND i.project_id = n.project_id
         WHERE n.run_id = $run::UUID AND n.project_id = $project ORDER BY item_id

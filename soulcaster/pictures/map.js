@@ -332,7 +332,7 @@ class MapView {
       pen.globalAlpha = isOn ? 1 : 0.2;
       const isPicked = this.picked.has(c.id[at]);
       if (isPicked || at === this.hover || pr > 4) {
-        pen.lineWidth = isPicked ? 3 : at === this.hover ? 2 : 0.6;
+        pen.lineWidth = isPicked ? Math.min(3, Math.max(1, pr * 0.3)) : at === this.hover ? 2 : 0.6;
         pen.strokeStyle = this.ink;
         pen.stroke();
       }

@@ -13,7 +13,7 @@ from seeding import PROJECT, seed_drawn, seed_map
 from streamlit.testing.v1 import AppTest
 
 from soulcaster.db import migrate, read, write
-from soulcaster.export_map import load_plot
+from soulcaster.export_map import load_map
 from soulcaster.settings import Settings
 
 NASTY = "<img src='https://evil.test/a.png' onerror='window.pwned = 1'> **bold** [x](https://evil.test)"
@@ -35,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("map")
     seed_drawn(store(made), n_items=420, n_clusters=40)
     seed_map(store(made))
-    plot = read(store(made), lambda con: load_plot(con, PROJECT))
+    plot, _ = read(store(made), lambda con: load_map(con, PROJECT))
 
     def poison(con):
         con.execute("UPDATE clusters SET title = ? WHERE cluster_id = ?::UUID", [NASTY, plot["clusters"]["id"][0]])
