@@ -126,15 +126,12 @@ def test_live_words_in_a_pull_request_are_noticed(field, text):
     """A mention, a closing word, an address, markup."""
     body = "<!-- soulcaster:begin -->\nfine\n<!-- soulcaster:end -->"
     draft = PullRequestDraft(
-        repository=Repository(name=NAME), branch="soulcaster/c1-2", base_commit="0" * 40, patch="", title="Fix notes.py",
+        repository=Repository(name=NAME), branch="soulcaster/c1-2", base_commit="0" * 40, patch="", title="Fix",
         body=body, commit_message="Fix notes.py",
     )  # fmt: skip
     assert [] == find_text_escapes(draft, CANARIES)
 
     assert find_text_escapes(draft.model_copy(update={field: text if field != "body" else body + text}), CANARIES)
-
-
-POLICY_PATCHES = [case for case in CASES if case.layer == "policy" and case.patch]
 
 
 POLICY_PATCHES = [case for case in CASES if case.layer == "policy" and case.patch]
