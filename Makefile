@@ -5,6 +5,7 @@
 # make tools                  the coding tools that fix things, pinned, into .tools (needs Node.js)
 # make check                  style, types and import rules alone
 # make bench                  the tables of benchmarks/ (needs a quiet machine; peers are installed beside, not into .venv)
+# make see-fix                a cluster of the sample becomes a proven draft pull request; no key, no account
 # make screenshots            the pictures in docs/images, from a real browser
 
 .PHONY: run install tools check test bench screenshots lock
@@ -35,6 +36,9 @@ tools:
 bench: install
 	@infra/install-peers.sh
 	.venv/bin/python -m benchmarks --peer-python .venv-peers/bin/python
+
+see-fix: install tools
+	PYTHONPATH=tests .venv/bin/python tests/see_a_fix.py data/see-fix
 
 screenshots: install
 	.venv/bin/python tests/app/screenshots.py docs/images
