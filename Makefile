@@ -8,7 +8,7 @@
 # make see-fix                a cluster of the sample becomes a proven draft pull request; no key, no account
 # make screenshots            the pictures in docs/images, from a real browser
 
-.PHONY: run install tools check test bench screenshots lock
+.PHONY: run install tools check test see-fix bench screenshots lock
 
 # What is given on the command line reaches the recipe through the environment, unread: it is never pasted into its text.
 override FILE := $(value FILE)
