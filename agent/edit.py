@@ -1,6 +1,8 @@
 """`agent edit FOLDER`: run the coding tool's steps on the source under a watch and hand back a patch and a report.
 
-Whatever ends it (limit, deadline, SIGTERM, a crash of the tool), what was edited so far becomes change.patch.
+Where a sandbox can cut the network and there is something to set up, this runs twice: `--stage setup` with it, then
+`--stage edit` without, on the prepared tree. Without a stage both parts run one after the other. Whatever ends it
+(limit, deadline, SIGTERM, a crash of the tool), what was edited so far becomes change.patch.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from agent.journal import Journal
 from agent.processes import Ending, Watch, adopt_orphans, limit_resources, run_watched
 from agent.report import MOST_ANSWER, MOST_FILES, MOST_LOG, MOST_PATH, MOST_REASON, Report, cut, cut_head, write_whole
 from agent.tools import Adapter, Event, Place, Step, ToolMissingError, find_version, get_adapter
-from agent.tree import Pristine, TreeError, apply_patch, make_checkout, remove, unpack
+from agent.tree import Pristine, TreeError, apply_patch, copy_folder, make_checkout, remove, unpack
 
 _READ_ONLY = {"diagnose", "review"}
 _COUNT_SECONDS = 1.0
@@ -100,13 +102,15 @@ class Tally:
 def run(words: list[str]) -> int:
     """Do the job of the folder; the exit codes are those of the package."""
     folder = Path(words[0]).resolve()
+    stage = words[words.index("--stage") + 1] if "--stage" in words else ""
     os.umask(0o022)
     try:
         job = read_job(folder, "edit")
     except JobError as error:
         say(str(error))
         return EXIT_BAD_JOB
-    clock = start_clock(job["deadline_seconds"], is_stdin_watched="--watch-stdin" in words)
+    spent = _read_stage(folder / "work") if stage == "edit" else 0.0
+    clock = start_clock(job["deadline_seconds"] - spent, is_stdin_watched="--watch-stdin" in words)
     adopt_orphans()
     limit_resources()
     report = Report(folder, job, os.environ.get("SOULCASTER_AGENT_SANDBOX", "none"))
@@ -115,8 +119,13 @@ def run(words: list[str]) -> int:
     report.write()
     write_whole(folder / "change.patch", b"")
     work = folder / "work"
+    is_prepared = False
     try:
-        launch = _prepare(folder, work, job, report, clock)
+        launch = _prepare(folder, work, job, report, clock, stage=stage)
+        if stage != "edit":
+            is_prepared = _set_up(launch)
+        if stage == "setup" or not (is_prepared or stage == "edit"):
+            return {"": EXIT_DONE, "deadline": EXIT_DEADLINE}.get((clock.check() or [""])[0], EXIT_INTERRUPTED)
         return _run_steps(launch)
     except ToolMissingError as error:
         report.write("failed", str(error))
@@ -125,25 +134,60 @@ def run(words: list[str]) -> int:
         report.write("failed", str(error))
         return EXIT_DONE
     finally:
+        if not (stage == "setup" and is_prepared):
+            remove(work)
+
+
+def _prepare(folder: Path, work: Path, job: dict[str, Any], report: Report, clock: Clock, *, stage: str) -> Launch:
+    if stage != "edit":
         remove(work)
-
-
-def _prepare(folder: Path, work: Path, job: dict[str, Any], report: Report, clock: Clock) -> Launch:
-    remove(work)
-    work.mkdir()
+        work.mkdir()
     tools = Path(os.environ.get("SOULCASTER_AGENT_TOOLS", "/opt/tools"))
     adapter = get_adapter(job["edit"]["tool"]["name"])
     report.document["tool"]["version"] = find_version(adapter, tools)
     gateway = os.environ.get("SOULCASTER_AGENT_GATEWAY", "")
-    if not gateway and adapter.package:
+    if not gateway and adapter.package and stage != "setup":
         raise ToolMissingError("There is no model gateway: SOULCASTER_AGENT_GATEWAY is not set.")
     url = open_bridge(gateway.removeprefix("unix:")) if gateway.startswith("unix:") else gateway
     place = Place(tools, work / "tree", work / "tool", url)
-    return Launch(folder, work, job, report, clock, Journal(folder), adapter, place)
+    return Launch(folder, work, job, report, clock, Journal(folder, is_kept=stage == "edit"), adapter, place)
+
+
+def _set_up(launch: Launch) -> bool:
+    """Make the tree and run the set-up command in it; False, and a failed report, when that did not end well."""
+    unpack(launch.folder / "source.tar.gz", launch.place.tree)
+    command = launch.edit.get("setup", [])
+    if command:
+        folder = (launch.place.tree / launch.edit.get("directory", "")).resolve()
+        if not folder.is_relative_to(launch.place.tree) or not folder.is_dir():
+            raise TreeError(f"The folder {launch.edit.get('directory')!r} for the set-up is not in the source.")
+        watch = Watch(launch.edit["limits"]["wall_seconds"], check=launch.clock.check)
+        try:
+            ending = run_watched(command, cwd=folder, env=child_environment(launch.work, "setup"), watch=watch)
+        except OSError as error:
+            ending = Ending(127, 0.0, tail=f"{command[0]}: {error.strerror}".encode())
+        launch.journal.log("[setup] " + ending.tail.decode("utf-8", "replace"))
+        if ending.exit_code != 0 or ending.stopped_for:
+            status = {"interrupted": "interrupted", "deadline": "limit"}.get(ending.stopped_for, "failed")
+            launch.report.document["log_tail"] = cut_head(launch.journal.tail(MOST_LOG), MOST_LOG)
+            said = ending.detail or f"ended with exit code {ending.exit_code}"
+            launch.report.write(status, f"the set-up command {said}")
+            return False
+        copy_folder(launch.place.tree, launch.work / "prepared")
+    spent = launch.clock.seconds_since_start()
+    write_whole(launch.work / "stage.json", json.dumps({"seconds": spent}).encode())
+    return True
+
+
+def _read_stage(work: Path) -> float:
+    """Seconds that the set-up took of the launch's deadline."""
+    return float(json.loads((work / "stage.json").read_text(encoding="utf-8"))["seconds"])
 
 
 def _run_steps(launch: Launch) -> int:
     pristine = Pristine(launch.folder / "source.tar.gz", _made(launch.work / "pristine"))
+    if (launch.work / "prepared").is_dir():
+        pristine.accept(launch.work / "prepared")
     start = launch.folder / "start.patch"
     launch.patch = start.read_bytes() if launch.edit.get("starts_from_patch") else b""
     write_whole(launch.folder / "change.patch", launch.patch)
@@ -194,6 +238,8 @@ def _run_step(launch: Launch, wanted: dict[str, Any]) -> tuple[Ending, Tally]:
         return launch.clock.check() or tally.over_limit()
 
     watch.on_line, watch.check = on_line, check
+    if (launch.work / "home-setup").is_dir():  # caches of package managers; no step sees another step's home
+        copy_folder(launch.work / "home-setup", launch.work / f"home-{name}")
     env = child_environment(launch.work, name) | call.env
     launch.journal.log(f"[{name}] started")
     try:
@@ -263,13 +309,16 @@ def _judge(ending: Ending, tally: Tally) -> tuple[str, str]:
 
 
 def _make_tree(launch: Launch) -> None:
-    remove(launch.place.tree)
-    unpack(launch.folder / "source.tar.gz", launch.place.tree)
+    if (launch.work / "prepared").is_dir():
+        copy_folder(launch.work / "prepared", launch.place.tree)
+    else:
+        remove(launch.place.tree)
+        unpack(launch.folder / "source.tar.gz", launch.place.tree)
     if launch.patch:
         patch = launch.work / "current.patch"
         patch.write_bytes(launch.patch)
         apply_patch(launch.place.tree, patch)
-    make_checkout(launch.place.tree)
+    make_checkout(launch.place.tree, is_prepared=(launch.work / "prepared").is_dir())
 
 
 def _save_patch(launch: Launch, pristine: Pristine) -> None:

@@ -47,6 +47,11 @@ class Clock:
 
     deadline: float
     interrupted: threading.Event = field(default_factory=threading.Event)
+    started_at: float = field(default_factory=time.monotonic)
+
+    def seconds_since_start(self) -> float:
+        """Seconds since this clock was made."""
+        return time.monotonic() - self.started_at
 
     def check(self) -> tuple[str, str] | None:
         """For a watch: the reason to stop now, or None."""

@@ -137,8 +137,8 @@ def _hold(this: Supervision) -> tuple[int | None, str]:
     try:
         with _gateway(this, job) as socket:
             stages: list[list[str]] = [[]]
-            if this.mode == "verify" and this.sandbox == "bwrap" and job["verify"]["setup"]:
-                stages = [["--stage", "setup"], ["--stage", "test"]]
+            if this.sandbox == "bwrap" and job[this.mode].get("setup"):
+                stages = [["--stage", "setup"], ["--stage", "test" if this.mode == "verify" else "edit"]]
             for stage in stages:
                 exit_code, reason = _run_entry(this, socket, stage)
                 if exit_code != 0 or not (this.folder / "work" / "stage.json").is_file():
@@ -236,6 +236,8 @@ def _own_children() -> frozenset[int]:
 def _command(this: Supervision, socket: Path | None, stage: list[str]) -> tuple[list[str], dict[str, str]]:
     """The entry's command and the environment of the process that is started: inside nothing but what is named here."""
     is_inside = this.sandbox == "bwrap"
+    has_network = stage == ["--stage", "setup"]
+    socket = None if has_network else socket  # with a way out of the machine there is none to the model
     environment = {
         "PATH": sandbox.program_path(),
         "LANG": "C.UTF-8",
@@ -252,7 +254,6 @@ def _command(this: Supervision, socket: Path | None, stage: list[str]) -> tuple[
         return entry, environment
     inputs = tuple(name for name in _INPUTS[this.mode] if (this.folder / name).is_file())
     _hand_over(this, inputs)
-    has_network = stage == ["--stage", "setup"]
     binding = sandbox.Binding(this.folder, this.private, this.tools, inputs, socket, has_network=has_network)
     return sandbox.wrap(binding, environment, entry), _environment()
 

@@ -50,11 +50,11 @@ def unpack(archive: Path, target: Path) -> None:
         raise TreeError("The source has a .git of its own; it must come without one.")
 
 
-def make_checkout(tree: Path) -> None:
-    """Give the tree a `.git` with one commit, which tools want to see."""
+def make_checkout(tree: Path, *, is_prepared: bool = False) -> None:
+    """Give the tree a `.git` with one commit, which tools want to see; installed packages are not put into it."""
     _git(["init", "--quiet", "--initial-branch", "base"], cwd=tree)
     _describe(tree / ".git")
-    _git(["add", "--all", "--force"], cwd=tree)
+    _git(["add", "--all", *([] if is_prepared else ["--force"])], cwd=tree)
     _git([*_WHO, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", "base"], cwd=tree)
 
 
@@ -80,6 +80,12 @@ class Pristine:
         self._run([*_WHO, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", "base"], base)
         remove(base)
 
+    def accept(self, tree: Path) -> None:
+        """Take the tree as it is now for the source from here on: what a set-up command left is no change."""
+        self._stage(tree)
+        self._run([*_WHO, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", "prepared"], self._after)
+        remove(self._after)
+
     def diff(self, tree: Path) -> tuple[bytes, list[str]]:
         """The tree against the source as a unified patch that `git apply` takes, and the changed paths.
 
@@ -88,11 +94,8 @@ class Pristine:
         Raises:
             TreeError: the patch is larger than MOST_PATCH_BYTES, or the tree cannot be read.
         """
-        remove(self._after)
         try:
-            _copy_files(tree, self._after, self._known_folders)
-            self._run(["read-tree", "HEAD"], self._after)
-            self._run(["add", "--all", "."], self._after)
+            self._stage(tree)
             patch = self._run([*_DIFF, "--binary", "--full-index", "HEAD"], self._after)
             names = self._run([*_DIFF, "--name-only", "-z", "HEAD"], self._after)
         except OSError as error:
@@ -103,8 +106,28 @@ class Pristine:
             raise TreeError(f"The patch has {len(patch)} bytes, at most {MOST_PATCH_BYTES} are taken.")
         return patch, [name.decode("utf-8", "replace") for name in names.split(b"\0") if name]
 
+    def _stage(self, tree: Path) -> None:
+        remove(self._after)
+        _copy_files(tree, self._after, self._known_folders)
+        self._run(["read-tree", "HEAD"], self._after)
+        self._run(["add", "--all", "."], self._after)
+
     def _run(self, words: list[str], work_tree: Path) -> bytes:
         return _git([f"--git-dir={self._repository}", f"--work-tree={work_tree}", *words], cwd=work_tree)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """A copy of a folder with links, modes and times as they are; what stood at the target is gone.
+
+    Raises:
+        TreeError: it cannot be copied.
+    """
+    remove(target)
+    done = subprocess.run(
+        ["cp", "-a", "--reflink=auto", "--", str(source), str(target)], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        raise TreeError(f"Copying {source.name} failed: {done.stderr.decode('utf-8', 'replace').strip()[-300:]}")
 
 
 def apply_patch(tree: Path, patch: Path) -> None:

@@ -285,3 +285,42 @@ def test_an_archive_that_leaves_the_folder_is_refused(tmp_path: Path):
 
     assert "failed" == read_report(folder)["status"]
     assert not list(tmp_path.rglob("outside.txt"))
+
+
+SETUP = ["sh", "-c", "mkdir deps && echo 'plus = 1' > deps/lib.py && echo cached > $HOME/cache && echo x >> README.md"]
+
+
+def test_what_set_up_leaves_is_there_for_the_tool_and_not_in_the_patch(tmp_path: Path):
+    """Installed files stay out of the patch; a repair after it has both its start and the set-up's files."""
+    patch = "--- a/deps/lib.py\n+++ b/deps/lib.py\n@@ -1 +1 @@\n-plus = 1\n+plus = 2\n"
+    script = {"fix": {"files": {"pkg/sums.py": FIXED}}, "repair": {"patch": patch, "files": {"more.py": "1\n"}}}
+    folder = make_edit(tmp_path / "first", FILES, script, setup=SETUP)
+    second = make_edit(tmp_path / "second", FILES, script, steps=("repair",), setup=SETUP, starts_from_patch=True)
+
+    assert 0 == run_edit(folder)
+    (second / "start.patch").write_bytes((folder / "change.patch").read_bytes())
+    assert 0 == run_edit(second)
+
+    assert ["pkg/sums.py"] == read_report(folder)["files_changed"]
+    assert ["deps/lib.py", "more.py", "pkg/sums.py"] == read_report(second)["files_changed"]
+
+
+def test_a_set_up_that_fails_ends_the_launch_before_a_model_is_asked(tmp_path: Path):
+    """Its output is in the report."""
+    folder = make_edit(tmp_path / "job", FILES, setup=["sh", "-c", "echo no such package; exit 3"])
+
+    assert 0 == run_edit(folder)
+
+    report = read_report(folder)
+    assert ("failed", "the set-up command ended with exit code 3") == (report["status"], report["reason"])
+    assert "no such package" in report["log_tail"]
+    assert "steps" not in report
+
+
+def test_a_set_up_over_the_deadline_is_stopped(tmp_path: Path):
+    """124, as everywhere."""
+    folder = make_edit(tmp_path / "job", FILES, setup=["sleep", "60"], deadline_seconds=1)
+
+    assert 124 == run_edit(folder)
+
+    assert "limit" == read_report(folder)["status"]

@@ -48,7 +48,7 @@ def make_pristine(folder: Path, files: dict[str, bytes]) -> Pristine:
     return Pristine(folder / "source.tar.gz", folder / "pristine")
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(TREES, TREES)
 def test_a_patch_turns_the_source_into_the_tree_byte_by_byte(before: dict[str, bytes], after: dict[str, bytes]):
     """Any names and contents: what was compared, applied to a fresh source, is the edited tree."""

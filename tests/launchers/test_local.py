@@ -73,6 +73,21 @@ def test_a_launch_edits_and_leaves_a_sealed_folder(tmp_path: Path, launcher: Loc
     assert {os.getuid()} == {path.stat().st_uid for path in folder.rglob("*")}
 
 
+def test_set_up_of_an_edit_has_the_network_and_no_way_to_the_model(tmp_path: Path):
+    """The first of two stages sees the interfaces of the machine, and not the gateway."""
+    launcher = LocalLauncher(model_url="http://127.0.0.1:9", model_key=None, sandbox="auto")
+    if launcher.find_sandbox()[0] == "none":
+        pytest.skip(f"no sandbox on this machine: {launcher.find_sandbox()[1]}")
+    n_lines = len(Path("/proc/net/dev").read_text().splitlines())
+    setup = ["sh", "-c", f"test $(wc -l < /proc/net/dev) = {n_lines} && test ! -e /run/gateway.sock"]
+    folder = make_edit(tmp_path / "job", FILES, FIX, setup=setup)
+
+    assert wait(launcher, launcher.launch(ask(folder))) == ENDED
+
+    report = read_report(folder)
+    assert ("done", ["sums.py"]) == (report["status"], report["files_changed"])
+
+
 def test_the_same_token_never_starts_two(tmp_path: Path, launcher: LocalLauncher):
     """A second launch of the token attaches, also from another launcher and after the end."""
     folder = make_edit(tmp_path / "job", FILES, SLOW)
