@@ -203,6 +203,25 @@ def test_ci_and_reviews_are_in_the_log_when_they_change(settings, forge, pull):
     assert 1 == len(report.failing)
 
 
+@pytest.mark.parametrize(
+    ("permissions", "conclusion", "expected"),
+    [
+        ({}, "failure", "unknown"),
+        ({"checks": "read"}, "success", "passing"),
+        ({"checks": "read"}, "failure", "failing"),
+    ],
+)
+def test_ci_that_the_token_may_not_see_is_unknown(settings, forge, pull, permissions, conclusion, expected):
+    """What is visible counts; nothing visible is said to be unknown, not taken for green."""
+    assert pull
+    forge.tokens[forge.token].permissions = {"contents": "write", "pull_requests": "write", **permissions}
+    forge.check(forge.find_head(NAME, BRANCH), "tests", conclusion)
+
+    run(settings)
+
+    assert [expected] == [detail["ci"] for _, detail in activity(settings, "pull-request")]
+
+
 def test_a_push_by_somebody_else_is_noted(settings, forge, pull):
     """The log says that the branch is no longer ours alone."""
     assert pull

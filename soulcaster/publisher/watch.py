@@ -5,10 +5,12 @@ One listing by our label tells the state of all; only open ones are looked at on
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Literal
 
 from github import GithubException
+from github.CheckRun import CheckRun
 from github.PullRequest import PullRequest
 from github.Repository import Repository as RemoteRepository
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -21,6 +23,7 @@ from soulcaster.publisher.pull_request import asking
 LABEL = "soulcaster"
 _MOST_LISTED = 500
 _FAILED = frozenset({"failure", "timed_out", "cancelled", "action_required", "startup_failure", "stale"})
+_STATUSES: dict[str, str | None] = {"success": "success", "pending": None}
 _DECISIVE = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
 
 CiState = Literal["none", "pending", "passing", "failing", "unknown"]
@@ -95,22 +98,39 @@ def _look_at(remote: RemoteRepository, pull: PullRequest) -> SeenPullRequest:
 
 
 def _read_ci(remote: RemoteRepository, commit: str) -> tuple[CiState, list[str]]:
-    """State of check runs and commit statuses together, worst first, and the names of those that failed."""
-    try:
-        target = remote.get_commit(commit)
-        runs = [(run.name, run.conclusion if run.status == "completed" else None) for run in target.get_check_runs()]
-        told = target.get_combined_status().statuses
-    except GithubException as error:
-        if error.status not in (403, 404) or isinstance(translated(error, "CI results"), TransientError):
-            raise
-        return "unknown", []
-    runs += [(one.context, {"success": "success", "pending": None}.get(one.state, "failure")) for one in told]
+    """State of check runs and commit statuses together, worst first, and the names of those that failed.
+
+    A token may see one and not the other; what it sees counts, and when that is nothing the state is unknown.
+    """
+    target = remote.get_commit(commit)
+    checks = _visible(lambda: [(run.name, _conclusion(run)) for run in target.get_check_runs()])
+    told = _visible(
+        lambda: [(o.context, _STATUSES.get(o.state, "failure")) for o in target.get_combined_status().statuses]
+    )
+    runs = [*(checks or []), *(told or [])]
     failing = sorted({name for name, conclusion in runs if conclusion in _FAILED})
     if failing:
         return "failing", failing[:20]
     if any(conclusion is None for _, conclusion in runs):
         return "pending", []
-    return ("passing" if runs else "none"), []
+    if runs:
+        return "passing", []
+    return ("unknown" if checks is None or told is None else "none"), []
+
+
+def _conclusion(run: CheckRun) -> str | None:
+    """How a check ended; None while it runs."""
+    return run.conclusion if run.status == "completed" else None
+
+
+def _visible(ask: Callable[[], list[tuple[str, str | None]]]) -> list[tuple[str, str | None]] | None:
+    """What was asked for; None when the token may not see it."""
+    try:
+        return ask()
+    except GithubException as error:
+        if error.status not in (403, 404) or isinstance(translated(error, "CI results"), TransientError):
+            raise
+        return None
 
 
 def _read_reviews(pull: PullRequest) -> dict[str, str]:
