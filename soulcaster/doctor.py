@@ -157,6 +157,15 @@ def _secrets(settings: Settings) -> Iterator[Finding]:
             yield Finding(subject="secrets", state="ok", message=f"{name} is set: {use} are on.")
 
 
+def _fixes(settings: Settings) -> Iterator[Finding]:
+    from soulcaster.fix import examine as examine_fixes
+
+    if not settings.duckdb_path.exists():
+        return
+    for subject, state, message in examine_fixes(settings):
+        yield Finding(subject=subject, state=state, message=message)
+
+
 def _ports(settings: Settings) -> Iterator[Finding]:
     for field in ("prefect_port", "app_port", "receiver_port"):
         port = getattr(settings, field)
@@ -168,5 +177,5 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _packages, _home, _store, _embedder, _index, _inbox, _sources, _secrets, _ports,
+    _python, _packages, _home, _store, _embedder, _index, _inbox, _sources, _secrets, _fixes, _ports,
 )  # fmt: skip

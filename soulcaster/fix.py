@@ -8,27 +8,30 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Literal, get_args
 
 import duckdb
 
 from soulcaster import fix_case, job_folders
 from soulcaster.db import jobs, read, repositories, write
-from soulcaster.db.jobs import EvidenceRow
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 from soulcaster.fix_case import Move
-from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Launcher, LaunchRequest, Repository
+from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Launcher, LaunchRequest, Repository, Switch
 from soulcaster.fix_moves import due_move
-from soulcaster.fixing.routing import Origin, Routed, route
+from soulcaster.fixing.routing import Origin, route
+from soulcaster.launchers.local import LocalLauncher
 from soulcaster.models import Trust
-from soulcaster.settings import Settings
+from soulcaster.settings import Settings, read_secret
 
 _log = logging.getLogger(__name__)
 
 _TRUST_ORDER: tuple[Trust, ...] = ("anonymous", "member", "verified", "maintainer")
 _MOST_MOVES = 60
 """A job makes a dozen moves; more in one go is a circle."""
+
+_PROGRAMS = {"kilo": "kilo", "gemini-cli": "gemini"}
 
 POLL_SECONDS = 2.0
 _CANCEL_WAIT_SECONDS = 20.0
@@ -38,8 +41,10 @@ def check_ready(settings: Settings) -> None:
     """Whether fixes can run at all with these settings.
 
     Raises:
-        PermanentError: the key or the script of the chosen tool is missing; names the variable.
+        PermanentError: key, script or program of the chosen tool is missing, or a sandbox is required and does not
+            work; says what to do.
     """
+    launcher = make_launcher(settings)
     if settings.agent_tool == "scripted":
         job_folders.read_script(settings)
     elif settings.gemini_api_key is None:
@@ -47,12 +52,61 @@ def check_ready(settings: Settings) -> None:
             f"Fixing with {settings.agent_tool!r} needs a model: set SOULCASTER_GEMINI_API_KEY (it goes to the gateway "
             "only), or SOULCASTER_AGENT_TOOL=scripted with SOULCASTER_AGENT_SCRIPT to try without one."
         )
+    elif not (launcher.tools / "node_modules" / ".bin" / _PROGRAMS[settings.agent_tool]).exists():
+        raise PermanentError(
+            f"Fixing with {settings.agent_tool!r} needs the program: expected it in {str(launcher.tools)!r}, got none; "
+            "run `make tools`."
+        )
+    if settings.agent_sandbox == "require":
+        launcher.find_sandbox()
 
 
-def make_launcher(settings: Settings) -> Launcher:
+def examine(settings: Settings) -> Iterator[tuple[str, Literal["ok", "warn", "fail"], str]]:
+    """(subject, state, message) on everything fixes need, for `doctor`; asks no forge and no model."""
+
+    def query(con: duckdb.DuckDBPyConnection) -> tuple[list[Repository], list[str]]:
+        if not repositories.has_repositories(con):
+            return [], []
+        switches: tuple[Switch, ...] = get_args(Switch)
+        off = [why for name in switches if (why := repositories.find_switch_off(con, name))]
+        return repositories.list_repositories(con, settings.project), off
+
+    known, off = read(settings.duckdb_path, query, timeout_seconds=settings.lock_timeout_seconds)
+    if not known:
+        yield (
+            "fixes",
+            "ok",
+            "no repository is configured: fixes are off; `soulcaster repo add OWNER/NAME` turns them on.",
+        )
+        return
+    try:
+        check_ready(settings)
+        sandbox, why = make_launcher(settings).find_sandbox()
+        held = "bubblewrap holds it" if sandbox == "bwrap" else f"nothing holds it ({why})"
+        yield "fixes", "ok" if sandbox == "bwrap" else "warn", f"the agent {settings.agent_tool} can run here; {held}."
+    except PermanentError as error:
+        yield "fixes", "warn", str(error)
+    for why in off:
+        yield "fixes", "warn", f"{why}."
+    for repository in known:
+        state, told = _sign_in(repository)
+        yield "fixes", state, f"{repository.name}, mode {repository.mode}: {told}"
+
+
+def _sign_in(repository: Repository) -> tuple[Literal["ok", "warn"], str]:
+    variable = repository.app_key_variable or repository.token_variable
+    otherwise: Literal["ok", "warn"] = "ok" if repository.mode == "off" else "warn"
+    if not variable:
+        return otherwise, "it names neither a token nor a GitHub App; see `soulcaster repo add --help`."
+    try:
+        read_secret(variable)
+    except PermanentError as error:
+        return otherwise, str(error)
+    return "ok", f"signs in with {variable}."
+
+
+def make_launcher(settings: Settings) -> LocalLauncher:
     """The launcher of this machine."""
-    from soulcaster.launchers.local import LocalLauncher
-
     return LocalLauncher(
         model_url=settings.agent_model_url, model_key=settings.gemini_api_key, sandbox=settings.agent_sandbox
     )
@@ -87,7 +141,10 @@ def start(
     def store(con: duckdb.DuckDBPyConnection) -> Job:
         found_id, status, _ = jobs.find_cluster(con, project_id, cluster_id)
         evidence = jobs.list_evidence(con, project_id, found_id)
-        routed = _route(evidence, repositories.list_repositories(con, project_id), repository)
+        origins = [Origin(row.source, row.channel) for row in evidence]
+        known = repositories.list_repositories(con, project_id)
+        suggested = jobs.find_suggested_repository(con, project_id, found_id)
+        routed = route(origins, known, named=repository, suggested=suggested)
         trust = max((row.trust for row in evidence), key=_TRUST_ORDER.index, default="anonymous")
         hold = "" if approved else _needs_approval(settings, trust)
         now = datetime.now(UTC)
@@ -306,10 +363,6 @@ def _get(settings: Settings, project_id: str, job_id: str) -> Job:
         lambda con: jobs.get_job(con, project_id, job_id),
         timeout_seconds=settings.lock_timeout_seconds,
     )
-
-
-def _route(evidence: list[EvidenceRow], known: list[Repository], named: str | None) -> Routed:
-    return route([Origin(row.source, row.channel) for row in evidence], known, named=named)
 
 
 def _needs_approval(settings: Settings, trust: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from soulcaster import job_folders
-from soulcaster.db import jobs, read
+from soulcaster.db import jobs, read, repositories
 from soulcaster.db.jobs import EvidenceRow
 from soulcaster.fix_case import Case
 from soulcaster.fix_models import JobDetail, Launch, Proof
@@ -68,7 +68,8 @@ def make_edit(case: Case) -> Launch:
 
 def make_repair(case: Case, proof: Proof) -> Launch:
     """The patch once more, with what its test runs said."""
-    report = job_folders.read_outcome(case.settings, case.launch)
+    judged = [each for each in case.launches if each.purpose == "verify"]
+    report = job_folders.read_outcome(case.settings, judged[-1]) if judged else None
     tails = {name: run.tail for name, run in report.runs.items() if name != "baseline_again"} if report else {}
     launch = case.next_launch("repair", job_folders.edit_deadline(case.settings, 1))
     values = _values(
@@ -123,6 +124,16 @@ def list_evidence(case: Case) -> list[EvidenceRow]:
     )
 
 
+def list_other_repositories(case: Case) -> list[str]:
+    """Names of the project's other repositories that are not off: all that a diagnosis may point to."""
+    known = read(
+        case.settings.duckdb_path,
+        lambda con: repositories.list_repositories(con, case.job.project_id),
+        timeout_seconds=case.settings.lock_timeout_seconds,
+    )
+    return [each.name for each in known if each.mode != "off" and each.name != case.repository.name]
+
+
 def _write_edit(case: Case, launch: Launch, prompts: dict[str, str], *, patch: str) -> Launch:
     settings, job = case.settings, case.job
     with job_folders.drafting(settings, launch) as draft:
@@ -147,7 +158,8 @@ def _values(case: Case, reports: str, *, fence: str, **more: str) -> dict[str, s
         [row.exception_type for row in evidence if row.exception_type],
     )
     command = (case.detail.test_command or {}).get("test", [])
-    return brief.make_values(case.repository, facts, reports, command, fence=fence, **more)
+    others = ", ".join(list_other_repositories(case)) or "none"
+    return brief.make_values(case.repository, facts, reports, command, fence=fence, others=others, **more)
 
 
 def _shown(case: Case) -> list[brief.Quoted]:

@@ -193,6 +193,7 @@ class JobDetail(BaseModel):
     """What a job found out on its way, beside its row: for the pull request, the screens and the bundle."""
 
     diagnosis: dict[str, Any] | None = Field(None, description="As the agent reported it; a claim.")
+    suggested_repository: str = Field("", description="Another allowed one, where the diagnosis sees the cause.")
     review: dict[str, Any] | None = Field(None, description="As the agent reported it; a claim.")
     proof: Proof | None = None
     findings: list[Finding] = Field(default_factory=list)

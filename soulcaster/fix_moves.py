@@ -6,7 +6,6 @@ outside the store can be done again, and the row moves last.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -145,6 +144,9 @@ def _edited(case: Case, report: Report) -> Move:
     detail = case.detail
     if report.diagnosis is not None:
         detail = detail.model_copy(update={"diagnosis": report.diagnosis.model_dump()})
+        answers = [step.answer for step in report.steps if step.name == "diagnose"]
+        named = brief.parse_suggestion(answers[-1] if answers else "", fix_launches.list_other_repositories(case))
+        detail = detail.model_copy(update={"suggested_repository": named})
     ends: dict[str, JobStatus] = {"not_fixable": "no_change", "no_change": "no_change"}
     if report.status != "done":
         cause = f" {detail.diagnosis['cause'][:300]}" if detail.diagnosis and report.status == "not_fixable" else ""
@@ -153,6 +155,8 @@ def _edited(case: Case, report: Report) -> Move:
             "no_change": "The agent changed nothing.",
         }
         told = words.get(report.status, f"The agent ended with {report.status}: {report.reason}")
+        if detail.suggested_repository:
+            cause += f" It names {detail.suggested_repository}: `soulcaster fix` with --repo tries there."
         return Move(ends.get(report.status, "failed"), told + cause, detail)
     if case.repository.mode == "plan":
         cause = (detail.diagnosis or {}).get("cause", "none was given")
@@ -197,13 +201,12 @@ def _examine(case: Case, report: Report, patch: str) -> Move:
     return _launching(launch, "The patch passed policy; tests are next.", detail)
 
 
-def _verified(case: Case, _report: Report) -> Move:
+def _verified(case: Case, report: Report) -> Move:
     """The verdict, from the runs; a patch that did not hold is repaired once."""
-    path = job_folders.folder_of(case.settings, case.launch) / "report.json"
     tests, source = split(fix_launches.patch_of(case))
     command = TestCommand.model_validate(case.detail.test_command)
     proof = judge(
-        json.loads(path.read_bytes()),
+        report.model_dump(),
         has_tests=bool(tests),
         has_source=bool(source),
         expects_names=command.results == "junit",

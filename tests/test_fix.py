@@ -177,6 +177,23 @@ def test_not_fixable_is_a_good_answer_and_ends_early(run, store):
     assert "new" == cluster_status(store)
 
 
+def test_a_diagnosis_chooses_among_allowed_repositories_only(run, store, forge):
+    """Where routes leave several, the newest diagnosis decides the next job; a name that is not allowed is nothing."""
+    for name in ("acme/api", "acme/web"):
+        fix_store.add_repository(store, forge, name=name, clone_url=forge.clone_url(NAME))
+    said = {"diagnosis": {**DIAGNOSIS, "fixability": "not_actionable"}, "status": "not_fixable"}
+    with pytest.raises(PermanentError, match="--repo"):
+        run()
+
+    job, _ = run(diagnose={**said, "answer": '{"repository": "evil/repo"}'}, repository=NAME)
+    assert "evil" not in job.reason
+    with pytest.raises(PermanentError, match="--repo"):
+        run()
+    job, _ = run(diagnose={**said, "answer": '{"cause": "x", "repository": "ACME/web"}'}, repository=NAME)
+    assert "acme/web" in job.reason
+    assert "acme/web" == fix.start(store, PROJECT, CLUSTER, actor="ann").repository
+
+
 @pytest.mark.parametrize(
     ("fix_step", "status"),
     [
@@ -508,3 +525,19 @@ def test_the_real_agent_and_launcher_bring_a_job_to_a_proven_pull_request(store,
     assert ("pr_open", "proved") == (job.status, job.verdict), job.reason
     assert job.sandbox in ("bwrap", "none")
     assert FIXED.strip() == forge.git(NAME, "show", f"{job.branch}:notes.py")
+
+
+def test_doctor_says_what_fixes_need(store, monkeypatch):
+    """Program, sandbox, switches and sign-in, each with what to do; without a repository fixes are simply off."""
+    turn_switch(store, PROJECT, "launching", is_on=False, reason="odd", actor="bob")
+    monkeypatch.delenv("NOTES_TOKEN")
+
+    told = " ".join(message for _, _, message in fix.examine(store))
+
+    for word in ("the agent scripted can run here", "switched off by bob", "NOTES_TOKEN"):
+        assert word in told
+    [(_, state, message)] = fix.examine(store.model_copy(update={"project": "empty"}))
+    assert "ok" == state
+    assert "soulcaster repo add" in message
+    missing = store.model_copy(update={"agent_tool": "kilo", "gemini_api_key": None})
+    assert "SOULCASTER_GEMINI_API_KEY" in " ".join(message for _, _, message in fix.examine(missing))

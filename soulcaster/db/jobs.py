@@ -130,6 +130,12 @@ def get_detail(con: duckdb.DuckDBPyConnection, project_id: str, job_id: str) -> 
     return JobDetail.model_validate_json(detail)
 
 
+def find_suggested_repository(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str) -> str:
+    """Where the cluster's newest diagnosis sees the cause; '' when it named nothing."""
+    found = list_jobs(con, project_id, cluster_id=cluster_id, limit=1)
+    return get_detail(con, project_id, found[0].job_id).suggested_repository if found else ""
+
+
 def update_job(
     con: duckdb.DuckDBPyConnection,
     job: Job,

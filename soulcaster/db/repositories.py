@@ -21,6 +21,12 @@ def list_repositories(con: duckdb.DuckDBPyConnection, project_id: str) -> list[R
     return [Repository.model_validate_json(fields) for (fields,) in rows]
 
 
+def has_repositories(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the store's schema knows repositories."""
+    query = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'repositories'"
+    return bool(con.execute(query).fetchall()[0][0])
+
+
 def get_repository(con: duckdb.DuckDBPyConnection, project_id: str, name: str) -> Repository:
     """One repository; the forge does not tell upper from lower case in names, so neither do we.
 

@@ -6,6 +6,7 @@ that a patch passes `policy` and `proof` outside it, and that a person merges. S
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import json
@@ -13,7 +14,7 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any, Literal, NamedTuple
 
@@ -130,6 +131,7 @@ def make_values(
         "reports": reports,
         "test_command": shlex.join(test_command) or "unknown; find out if you can",
         "fence": fence,
+        "others": "none",
         **more,
     }
 
@@ -180,15 +182,27 @@ def trim_patch(patch: str) -> str:
 
 def parse_answer(text: str) -> FixAnswer:
     """The last JSON object of a fix step's answer; an empty answer when there is none that fits."""
+    for value in _objects(text):
+        if "change" in value:
+            with contextlib.suppress(ValidationError):
+                return FixAnswer.model_validate(value)
+    return FixAnswer()
+
+
+def parse_suggestion(text: str, allowed: Sequence[str]) -> str:
+    """The allowed repository that a diagnosis names as the place of the cause; '' when it names none of them."""
+    named = next((value["repository"] for value in _objects(text) if isinstance(value.get("repository"), str)), "")
+    return next((name for name in allowed if name.casefold() == named.casefold()), "")
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """JSON objects in the text, the last one first."""
     decoder = json.JSONDecoder()
     for start in reversed([match.start() for match in re.finditer(r"\{", text)][-200:]):
-        try:
+        with contextlib.suppress(ValueError, RecursionError):
             value, _ = decoder.raw_decode(text[start:])
-            if isinstance(value, dict) and "change" in value:
-                return FixAnswer.model_validate(value)
-        except (ValueError, RecursionError, ValidationError):
-            continue
-    return FixAnswer()
+            if isinstance(value, dict):
+                yield value
 
 
 def _fill(template: str, values: dict[str, str]) -> str:

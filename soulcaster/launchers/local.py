@@ -55,6 +55,11 @@ class LocalLauncher:
         self._tools = tools or _code_root() / ".tools"
         self._found: tuple[Literal["bwrap", "none"], str] | None = None
 
+    @property
+    def tools(self) -> Path:
+        """Folder of the installed coding tools."""
+        return self._tools
+
     def find_sandbox(self) -> tuple[Literal["bwrap", "none"], str]:
         """What will hold a launch, and why when it is nothing; probed once per launcher.
 

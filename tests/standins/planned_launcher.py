@@ -41,13 +41,14 @@ class PlannedLauncher:
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self.folder = folder
         self.plan = plan
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "started").mkdir(parents=True, exist_ok=True)
 
     @property
     def started(self) -> list[str]:
-        """Tokens of everything that was started, in order; one twice would be a fault."""
-        path = self.folder / "started"
-        return path.read_text().split() if path.exists() else []
+        """Tokens of everything that was started, in order."""
+        return [
+            path.name for path in sorted((self.folder / "started").iterdir(), key=lambda each: each.stat().st_mtime_ns)
+        ]
 
     @property
     def stopped(self) -> list[str]:
@@ -56,13 +57,12 @@ class PlannedLauncher:
         return path.read_text().split() if path.exists() else []
 
     def launch(self, request: LaunchRequest) -> str:
-        """Start, once a token."""
+        """Start, once a token. What the agent leaves is whole before the start is on record: a caller may be killed."""
         mark = request.folder / ".launched"
         if not mark.exists():
-            mark.write_text(request.token)
-            with (self.folder / "started").open("a") as file:
-                file.write(request.token + "\n")
             self._run(request)
+            (self.folder / "started" / request.token).touch()
+            mark.write_text(request.token)
         assert mark.read_text() == request.token
         return f"{request.token}:{request.folder}"
 
