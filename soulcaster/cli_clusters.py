@@ -29,7 +29,8 @@ OnRun = Annotated[str | None, typer.Option("--on-run", help="The run you looked 
 
 def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
-    for command in (runs, publish, rollback, merge, split, move, exclude, undo, activity, assign, similar, why):
+    edits = (merge, split, move, exclude, undo)
+    for command in (runs, publish, rollback, *edits, activity, assign, similar, why, maintain):
         app.command()(command)
 
 
@@ -251,6 +252,14 @@ def why(item: Item, project: Project = None, as_json: AsJson = False) -> None:
         *[["said", saying] for saying in found.edits],
     ]
     print_table(["", ""], [row for row in rows if row[1]])
+
+
+def maintain(project: Project = None, as_json: AsJson = False) -> None:
+    """Forget old groupings that never were on show, and put the vector index in order."""
+    from soulcaster.maintain import maintain as keep_house
+
+    settings = open_settings(project)
+    print_report(keep_house(settings, settings.project, actor=getpass.getuser()), as_json=as_json)
 
 
 def _name(settings: Settings, *, as_json: bool) -> None:

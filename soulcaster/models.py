@@ -194,6 +194,15 @@ class AssignReport(BaseModel):
     seconds: float
 
 
+class MaintainReport(BaseModel):
+    """What one pass of housekeeping did."""
+
+    n_runs_forgotten: int = Field(description="Groupings that never were on show and were old.")
+    n_rows_deleted: int
+    is_index_optimized: bool = Field(description="False when there is no index yet.")
+    seconds: float
+
+
 class NearMember(BaseModel):
     """An item beside the one that is explained."""
 

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     )
     refit_after_share: float = Field(0.01, gt=0, le=1, description="Share of new items that makes a refit due.")
     refit_after_hours: float = Field(24.0, gt=0, le=8760, description="Age at which a refit with new items is due.")
+    keep_proposals: int = Field(10, ge=1, le=10_000, description="Newest groupings kept though never on show.")
+    keep_runs_days: float = Field(30.0, ge=0, le=36_500, description="Days for which every grouping is kept.")
     host: str = Field("127.0.0.1", description="Address that app, receiver and Prefect server listen on.")
     app_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit app.")
     receiver_port: int = Field(8787, ge=1, le=65535, description="Port of the webhook receiver.")
