@@ -6,7 +6,7 @@ import functools
 
 import streamlit as st
 
-from app import acting, people, queries
+from app import acting, fix_actions, people, queries
 from app.words import number, plain, title_of
 from soulcaster import edit, triage
 from soulcaster.db.triage import Decided
@@ -28,6 +28,8 @@ def show(decided: Decided, run_id: str | None) -> None:
             _comment(decided)
         if decided.n_items and run_id and st.button("Merge with …", icon="🧲", key="act-merge"):
             _merge(decided, run_id)
+        if decided.n_items:
+            fix_actions.show(decided.cluster_id)
         owner = f"looked after by {plain(decided.owner)}" if decided.owner else "nobody looks after it yet"
         wakes = f" · comes back at {number(decided.wakes_at)} items" if decided.wakes_at else ""
         st.caption(owner + wakes, width="content")

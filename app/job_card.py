@@ -7,7 +7,7 @@ import functools
 import polars as pl
 import streamlit as st
 
-from app import acting, people, queries
+from app import acting, fix_actions, people, queries
 from app.words import ago, duration, exact, is_web_link, number, plain, told
 from soulcaster import fix
 from soulcaster.fix_models import FINAL_STATUSES, Finding, Proof, ProofRow
@@ -108,8 +108,11 @@ def _buttons(view: JobView) -> None:
 
 
 def _approve(job_id: str) -> None:
-    do = functools.partial(fix.approve, load_settings(), queries.project(), job_id, actor=people.actor())
-    acting.act(do, "Approved: it goes on within a minute")
+    def do() -> None:
+        fix.approve(load_settings(), queries.project(), job_id, actor=people.actor())
+        fix_actions.go_on(job_id)
+
+    acting.act(do, "Approved: it goes on")
 
 
 def _claims(view: JobView) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from browser import chromium, chromium_path, running_app, settle
 from playwright.sync_api import Page
 from seeding import PROJECT, seed_sample
 
-from soulcaster.db import read
+from soulcaster.db import jobs, read, repositories, write
+from soulcaster.fix_models import Repository
 from soulcaster.ingest import store_outcomes
 from soulcaster.models import FeedbackItem
 from soulcaster.settings import Settings
@@ -28,13 +30,19 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     seed_sample(made)
     held = FeedbackItem(source="reddit", external_id="t3_held", title="Prompt", body=SPAM)
     store_outcomes(made, PROJECT, [("here", held)])
+    acme = Repository(name="acme/notes", mode="draft", token_variable="ACME_TOKEN")
+    write(
+        made.duckdb_path,
+        lambda con: repositories.save_repository(con, PROJECT, acme, actor="ann", now=datetime.now(UTC)),
+    )
     return made
 
 
 @pytest.fixture(scope="module")
 def url(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The app over that home; Prefect is away."""
-    with running_app(settings.home, tmp_path_factory.mktemp("log") / "app.log") as address:
+    given = {"SOULCASTER_GEMINI_API_KEY": "a-key", "SOULCASTER_EMBEDDER": "minilm"}
+    with running_app(settings.home, tmp_path_factory.mktemp("log") / "app.log", **given) as address:
         yield address
 
 
@@ -190,3 +198,25 @@ def test_items_picked_by_hand_become_a_cluster_of_their_own(page, url, settings)
 
     assert n_items - 2 in {n for each, _, n in largest(settings) if each == cluster}
     assert [("split",)] == ask(settings, "SELECT kind FROM edits WHERE kind = 'split'")
+
+
+def test_a_fix_is_started_with_the_persons_name_and_cancelled(page, url, settings):
+    """Prefect is away: the job is there all the same and its page opens; Cancel ends it."""
+    cluster, _, _ = largest(settings)[3]
+    page.goto(f"{url}/cluster?id={cluster}")
+    settle(page)
+    act_as(page, "ann")
+    press(page, "Fix this")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("I have read what people say").click()
+    page.wait_for_timeout(800)
+    dialog.get_by_role("button", name="Start").click()
+    page.get_by_text("queued").first.wait_for()
+
+    [job] = read(settings.duckdb_path, lambda con: jobs.list_jobs(con, PROJECT))
+    assert (cluster, "ann", "acme/notes") == (job.cluster_id, job.actor, job.repository)
+    press(page, "Cancel it")
+    page.get_by_text("cancelled").first.wait_for()
+    assert ["cancelled"] == [
+        each.status for each in read(settings.duckdb_path, lambda con: jobs.list_jobs(con, PROJECT))
+    ]

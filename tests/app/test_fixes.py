@@ -139,3 +139,14 @@ def test_an_emergency_switch_stops_launching_for_all(open_page, home):
 
     at.button(key="switch-launching").click().run()
     assert "is switched off" not in said(at)
+
+
+def test_a_cluster_without_a_repository_says_how_to_configure_one(open_page, home):
+    """The dialog of *Fix this* names the command, and the page links to the last job of the cluster."""
+    cluster = read(
+        Settings(_env_file=None, home=home).duckdb_path, lambda con: jobs.get_job(con, PROJECT, "0002-blocked")
+    ).cluster_id
+    at = open_page(home, "cluster", id=cluster)
+    at.button(key="act-fix").click().run()
+
+    assert "soulcaster repo add" in said(at)
