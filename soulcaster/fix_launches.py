@@ -144,6 +144,7 @@ def _write_edit(case: Case, launch: Launch, prompts: dict[str, str], *, patch: s
             draft,
             launch,
             prompts,
+            command=case.detail.test_command or {},
             n_tokens_left=settings.fix_job_tokens - job.n_tokens,
             cost_left=settings.fix_job_cost_usd - job.cost_usd,
         )

@@ -23,7 +23,7 @@ from soulcaster.settings import Settings
 SOURCE = "source.tar.gz"
 _MOST_PATCH_BYTES = 5_000_000
 _MOST_DEADLINE_SECONDS = 6 * 3600
-_SLACK_SECONDS = 180
+_SLACK_SECONDS = 600
 
 
 def path_of(settings: Settings, job_id: str) -> Path:
@@ -53,7 +53,14 @@ def drafting(settings: Settings, launch: Launch) -> Iterator[Path]:
 
 
 def write_edit(
-    settings: Settings, draft: Path, launch: Launch, prompts: dict[str, str], *, n_tokens_left: int, cost_left: float
+    settings: Settings,
+    draft: Path,
+    launch: Launch,
+    prompts: dict[str, str],
+    *,
+    command: dict[str, Any],
+    n_tokens_left: int,
+    cost_left: float,
 ) -> None:
     """job.json for a launch that edits.
 
@@ -62,6 +69,7 @@ def write_edit(
         draft: where to write.
         launch: whose it is.
         prompts: step to prompt, in order; `start.patch` of the folder is applied first when it is there.
+        command: how tests are run; its set-up is run before the steps, so that the agent can run them too.
         n_tokens_left: of the job's budget, shared among the steps.
         cost_left: likewise, US dollars.
     """
@@ -72,7 +80,7 @@ def write_edit(
     }
     if settings.agent_tool == "scripted":
         tool["script"] = read_script(settings)
-    edit = {
+    edit: dict[str, Any] = {
         "steps": [{"name": name, "prompt": prompt} for name, prompt in prompts.items()],
         "starts_from_patch": (draft / "start.patch").is_file(),
         "tool": tool,
@@ -84,6 +92,8 @@ def write_edit(
             "cost_usd": max(0.0001, min(settings.agent_cost_usd, cost_left / len(prompts))),
         },
     }
+    if command.get("setup") and "review" not in prompts:
+        edit |= {"setup": command["setup"], "directory": command["directory"]}
     _write_job(draft, launch, {"edit": edit})
 
 
