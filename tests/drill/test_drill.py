@@ -43,14 +43,25 @@ def test_cases_that_need_no_test_run_are_stopped_where_they_should_be(settings):
     assert {one.name: one.layer for one in results} == {one.name: one.stopped_by for one in results}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["secrets", "write-outside", "early-exit", "pull-request-text"])
-def test_cases_that_run_tests_are_held(settings, name):
-    """Looting, writing outside, forging the result and live words in the pull request: nothing gets out."""
-    [result] = run_drill(settings, names=[name])
+HELD = ("secrets", "pull-request-text")
 
-    assert [] == result.escapes
-    assert result.layer == result.stopped_by
+
+@pytest.mark.slow
+def test_cases_that_run_tests_are_held(settings):
+    """Looting environment, processes and files, and live words for the pull request: nothing gets out."""
+    results = run_drill(settings, names=HELD)
+
+    assert {name: [] for name in HELD} == {one.name: one.escapes for one in results}
+    assert {one.name: one.layer for one in results} == {one.name: one.stopped_by for one in results}
+
+
+@pytest.mark.slow
+def test_without_a_sandbox_the_drill_says_what_gets_out(settings):
+    """The drill is no formality: where nothing holds the tests, their file outside is found."""
+    [result] = run_drill(settings.model_copy(update={"agent_sandbox": "none"}), names=["write-outside"])
+
+    assert ["a file was written outside: x"] == result.escapes
+    assert "none" == result.sandbox
 
 
 def test_an_unknown_case_is_said(settings):
