@@ -8,10 +8,9 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app.words import SOURCE_COLORS
 from soulcaster.clustering.layout import place_items
 from soulcaster.pictures.page import read_asset
-from soulcaster.pictures.plot import Plot, item_detail
+from soulcaster.pictures.plot import SOURCES, Plot, item_detail
 
 _PICKED, _NEAR = "picked", "near"
 _KEY = "map"
@@ -53,12 +52,14 @@ def _ids(told: object) -> list[str]:
 
 
 def _dots(items: pl.DataFrame) -> dict[str, list[Any]]:
+    looks = [SOURCES.get(source, (source, "?", "#777777")) for source in items["source"]]
     places = place_items(items["rank"].to_numpy(), items["n_items"].to_numpy())
     return {
         "cluster": items["cluster_id"].to_list(),
         "x": places[:, 0].round(4).tolist(),
         "y": places[:, 1].round(4).tolist(),
-        "color": [SOURCE_COLORS.get(source, "#777777") for source in items["source"]],
+        "color": [color for _, _, color in looks],
+        "mark": [mark for _, mark, _ in looks],
         "text": items["snippet"].to_list(),
         "detail": [item_detail(row) for row in items.iter_rows(named=True)],
     }

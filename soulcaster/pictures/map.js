@@ -3,6 +3,7 @@
 
 const DOT_COLOR = "#888888";
 const MARK_FROM_PIXELS = 7;
+const DOT_MARK_FROM_PIXELS = 6;
 const TITLE_FROM_PIXELS = 30;
 const NEAR_AT_MOST = 60;
 const NEAR_FROM_PIXELS = 26;
@@ -80,7 +81,7 @@ class MapView {
       this.drawTree();
       this.drawLegend();
       this.canvas.setAttribute("aria-label", data.alt);
-    }
+    } else if (before.dots.x.length !== data.dots.x.length) this.drawLegend();
     this.note.textContent = data.note;
     if (!this.view) this.reset();
     this.watch();
@@ -129,11 +130,18 @@ class MapView {
         this.ask();
       });
       made.setAttribute("aria-pressed", String(this.entry === at));
-      const mark = made.appendChild(element("i", {}, entry.mark));
-      mark.style.background = entry.color;
-      mark.style.color = isDark(entry.color) ? "#fff" : "#111";
-      made.appendChild(element("span", {}, entry.label));
+      this.addLook(made, entry);
     });
+    if (!this.data.dots.x.length) return;
+    this.legend.appendChild(element("small", {}, "Dots are items, by source:"));
+    this.data.sources.forEach((source) => this.addLook(this.legend.appendChild(element("small")), source));
+  }
+
+  addLook(parent, { label, mark, color }) {
+    const made = parent.appendChild(element("i", {}, mark));
+    made.style.background = color;
+    made.style.color = isDark(color) ? "#fff" : "#111";
+    parent.appendChild(element("span", {}, label));
   }
 
   drawTree() {
@@ -359,6 +367,10 @@ class MapView {
       pen.lineWidth = 0.5;
       pen.strokeStyle = this.ink;
       pen.stroke();
+      if (this.dotPixels(number) < DOT_MARK_FROM_PIXELS) continue;
+      pen.font = "700 9px system-ui, sans-serif";
+      pen.fillStyle = isDark(dots.color[at]) ? "#fff" : "#111";
+      pen.fillText(dots.mark[at], px, py);
     }
   }
 
