@@ -16,11 +16,12 @@ import duckdb
 
 from soulcaster import fix_case, job_folders
 from soulcaster.db import jobs, read, repositories, write
+from soulcaster.db.jobs import EvidenceRow
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 from soulcaster.fix_case import Move
 from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Launcher, LaunchRequest, Repository, Switch
 from soulcaster.fix_moves import due_move
-from soulcaster.fixing.routing import Origin, route
+from soulcaster.fixing.routing import Origin, Routed, route
 from soulcaster.launchers.local import LocalLauncher
 from soulcaster.models import Trust
 from soulcaster.settings import Settings, read_secret
@@ -127,7 +128,7 @@ def start(
     Args:
         settings: tool and key are checked first.
         project_id: whose cluster it is.
-        cluster_id: or the beginning of it.
+        cluster_id: or its beginning.
         actor: who wants it.
         repository: a person's choice; routed when not given.
         dry_run: stop before publishing.
@@ -141,35 +142,35 @@ def start(
     def store(con: duckdb.DuckDBPyConnection) -> Job:
         found_id, status, _ = jobs.find_cluster(con, project_id, cluster_id)
         evidence = jobs.list_evidence(con, project_id, found_id)
-        origins = [Origin(row.source, row.channel) for row in evidence]
-        known = repositories.list_repositories(con, project_id)
-        suggested = jobs.find_suggested_repository(con, project_id, found_id)
-        routed = route(origins, known, named=repository, suggested=suggested)
+        routed = _choose(con, project_id, found_id, evidence, repository)
         trust = max((row.trust for row in evidence), key=_TRUST_ORDER.index, default="anonymous")
         hold = "" if approved else _needs_approval(settings, trust)
         now = datetime.now(UTC)
-        job = Job.model_validate(
-            {
-                "job_id": uuid.uuid4().hex[:16],
-                "project_id": project_id,
-                "cluster_id": found_id,
-                "repository": routed.repository.name,
-                "status": "waiting" if hold else "queued",
-                "reason": hold or f"Chosen because {routed.because}.",
-                "attempt": 0,
-                "is_dry_run": dry_run,
-                "trust": trust,
-                "actor": actor,
-                "created_at": now,
-                "changed_at": now,
-            }
-        )
+        job = Job(
+            job_id=uuid.uuid4().hex[:16],
+            project_id=project_id,
+            cluster_id=found_id,
+            repository=routed.repository.name,
+            status="waiting" if hold else "queued",
+            reason=hold or f"Chosen because {routed.because}.",
+            attempt=0, is_dry_run=dry_run, trust=trust, actor=actor, created_at=now, changed_at=now,
+        )  # fmt: skip
         before = status if status != "fixing" else "new"
-        detail = JobDetail(cluster_status_before=before, approved_by=actor if approved else None)
-        jobs.add_job(con, job, detail)
+        jobs.add_job(con, job, JobDetail(cluster_status_before=before, approved_by=actor if approved else None))
         return job
 
     return write(settings.duckdb_path, store, timeout_seconds=settings.lock_timeout_seconds)
+
+
+def _choose(
+    con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str, evidence: list[EvidenceRow], named: str | None
+) -> Routed:
+    return route(
+        [Origin(row.source, row.channel) for row in evidence],
+        repositories.list_repositories(con, project_id),
+        named=named,
+        suggested=jobs.find_suggested_repository(con, project_id, cluster_id),
+    )
 
 
 def approve(settings: Settings, project_id: str, job_id: str, *, actor: str, reason: str = "") -> Job:

@@ -20,11 +20,12 @@ from prefect.states import Cancelled
 from prefect_server import PrefectServer
 from standins.forge import Forge, running_forge
 
-from flows.fix import FixParams, actor_of, end_job
+from flows.fix import FixParams
 from flows.fix import fix as fix_flow
 from flows.reconcile import ReconcileParams, reconcile
 from soulcaster import fix
 from soulcaster.settings import Settings, load_settings
+from tasks.approval import actor_of, end_job
 from tasks.fix_artifacts import block
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow, pytest.mark.usefixtures("prefect_server", "settings")]
