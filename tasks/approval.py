@@ -31,10 +31,10 @@ def actor_of(flow_run_id: object) -> str:
 
 
 def end_job(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """A cancelled run takes its job and its agent with it."""
+    """A cancelled run takes its job and its agent with it, also one that somebody else had started."""
     del flow, state  # Prefect passes them by name
     params = flow_run.parameters.get("params") or {}
-    cancel_fixes(resolve_project(params.get("project")), actor_of(flow_run.id))
+    cancel_fixes(resolve_project(params.get("project")), actor_of(flow_run.id), params.get("job", ""))
 
 
 def ask_person(project: str, job: Job, actor: str) -> Job:

@@ -84,8 +84,8 @@ def reconcile(project: str) -> list[Job]:
     return found
 
 
-def cancel_fixes(project: str, actor: str) -> list[str]:
-    """Ids of the open jobs of that actor, each ended with its agent: what the cancellation of a flow run means."""
+def cancel_fixes(project: str, actor: str, job_id: str = "") -> list[str]:
+    """Ids of the open jobs that the actor started, and of the one named, each ended now with its agent."""
     from soulcaster.errors import SoulcasterError
     from soulcaster.fix import cancel
     from soulcaster.run_bundle import list_jobs
@@ -93,7 +93,7 @@ def cancel_fixes(project: str, actor: str) -> list[str]:
     settings = load_settings()
     ended = []
     for job in list_jobs(settings, project, is_open=True, limit=1000):
-        if job.actor == actor:
+        if job.actor == actor or job.job_id == job_id:
             try:
                 cancel(settings, project, job.job_id, actor=actor, reason="its flow run was cancelled")
             except SoulcasterError:

@@ -119,6 +119,9 @@ def test_cancelling_a_run_ends_its_job_and_its_agent(settings, forge, tmp_path, 
 
     assert [("cancelled",)] == query(settings, "SELECT status FROM jobs")
     assert "ended" == launcher.poll(handle).state
+    other = fix.start(load_settings(), PROJECT, CLUSTER, actor="ann").job_id
+    end_job(fix_flow, FlowRun(flow_id=uuid4(), parameters={"params": {"project": PROJECT, "job": other}}), Cancelled())
+    assert [("cancelled",)] == query(settings, "SELECT status FROM jobs WHERE job_id = ?", other)
 
 
 def test_the_reconcile_flow_brings_a_left_job_on(settings, forge):
