@@ -55,15 +55,15 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
         names[title if title not in names else f"{title} ({row['theme_id'][:8]})"] = row["theme_id"]
     statuses = queries.ask(list_statuses, project)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = filters.search("words in titles and feedback", width=210)
-        sources = filters.pick_many("Sources", list(SOURCE_NAMES), key="source", width=170)
-        theme = filters.pick_one("Theme", list(names), key="theme", width=190)
+        text = filters.search("words in titles and feedback", width=170)
+        sources = filters.pick_many("Sources", list(SOURCE_NAMES), key="source", width=150)
+        theme = filters.pick_one("Theme", list(names), key="theme", width=150)
         chosen = filters.pick_many("Status", statuses, key="status", width=130)
         least = st.number_input(
-            "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=120, on_change=filters.first_page
+            "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=115, on_change=filters.first_page
         )
         only_bursts = st.toggle("Bursts", key="burst", bind="query-params", on_change=filters.first_page)
-        sort = filters.pick_order("Sort by", list(_SORTS), key="sort", width=150)
+        sort = filters.pick_order("Sort by", list(_SORTS), key="sort", width=140)
     wanted = ClusterFilters(
         sources=tuple(SOURCE_NAMES[name] for name in sources),
         theme_id=names[theme] if theme else None,
