@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from soulcaster.models import AssignReport
 from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
 
-@task(
-    name="assign",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="assign", **policies.patient())
 def assign(project: str) -> AssignReport:
     """Where new items went."""
     from soulcaster.assign import assign as place
@@ -28,15 +19,7 @@ def assign(project: str) -> AssignReport:
     return report
 
 
-@task(
-    name="needs refit",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="needs refit", **policies.patient())
 def needs_refit(project: str) -> str:
     """Why a re-clustering is due; '' when it is not."""
     from soulcaster.assign import needs_refit as ask

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from soulcaster.models import EmbedReport
@@ -11,15 +10,7 @@ from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
 
-@task(
-    name="embed missing",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.EMBED_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="embed missing", **policies.patient(timeout_seconds=policies.EMBED_TIMEOUT_SECONDS))
 def embed(project: str) -> EmbedReport:
     """What one embedding pass did; waits for its turn on the machine's cores."""
     from soulcaster.embed import embed_missing

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
 
-@task(
-    name="export",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="export", **policies.patient())
 def export(project: str, kind: str, file_name: str) -> str:
     """Path of the file that was written."""
     from soulcaster.export import export as write_file

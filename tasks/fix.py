@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from soulcaster.fix_models import Job
 from soulcaster.settings import load_settings
 from tasks import artifacts, fix_artifacts, policies
 
 
-@task(
-    name="start fix",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="start fix", **policies.patient())
 def start_fix(project: str, cluster: str, repository: str, *, dry_run: bool, actor: str) -> Job:
     """A new job, as a row."""
     from soulcaster.fix import start
@@ -26,15 +17,7 @@ def start_fix(project: str, cluster: str, repository: str, *, dry_run: bool, act
     return start(load_settings(), project, cluster, actor=actor, repository=repository or None, dry_run=dry_run)
 
 
-@task(
-    name="approve fix",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="approve fix", **policies.patient())
 def approve_fix(project: str, job_id: str, *, actor: str, reason: str) -> Job:
     """The job, allowed to go on."""
     from soulcaster.fix import approve
@@ -44,12 +27,7 @@ def approve_fix(project: str, job_id: str, *, actor: str, reason: str) -> Job:
 
 @task(
     name="work on fix",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_soon,
-    timeout_seconds=policies.FIX_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
+    **policies.patient(timeout_seconds=policies.FIX_TIMEOUT_SECONDS, retry_condition_fn=policies.retry_soon),
 )
 def work_on_fix(project: str, job_id: str, *, actor: str) -> Job:
     """The job when it has ended, or waits for a person, a switch or a budget; the run page shows every step."""
@@ -64,15 +42,7 @@ def work_on_fix(project: str, job_id: str, *, actor: str) -> Job:
     return follow_job(settings, project, job_id, make_launcher(settings), actor=actor, on_change=show)
 
 
-@task(
-    name="reconcile",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="reconcile", **policies.patient())
 def reconcile(project: str) -> list[Job]:
     """All open jobs, as far as they go now."""
     from soulcaster.fix import make_launcher

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from soulcaster.fix_models import FollowReport, Regression
 from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
 
-@task(
-    name="list followed",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="list followed", **policies.patient())
 def list_followed(project: str) -> list[str]:
     """Repositories in which something of ours is open or waits."""
     from soulcaster.follow import list_followed as find
@@ -28,12 +19,7 @@ def list_followed(project: str) -> list[str]:
 
 @task(
     task_run_name="follow {repository}",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_soon,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
+    **policies.patient(retry_condition_fn=policies.retry_soon),
 )
 def follow(project: str, repository: str) -> FollowReport:
     """What became of our pull requests there."""
@@ -44,15 +30,7 @@ def follow(project: str, repository: str) -> FollowReport:
     return report
 
 
-@task(
-    name="note regressions",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="note regressions", **policies.patient())
 def note_regressions(project: str) -> list[Regression]:
     """Fixed clusters that people report again."""
     from soulcaster.follow import note_regressions as note

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from soulcaster.models import ImportReport, Source
 from soulcaster.settings import load_settings
@@ -15,12 +14,7 @@ from tasks import artifacts, policies
 
 @task(
     task_run_name="import {path}",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.IMPORT_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
+    **policies.patient(timeout_seconds=policies.IMPORT_TIMEOUT_SECONDS),
 )
 def import_file(project: str, path: str, source: Source, columns: ColumnMap) -> ImportReport:
     """Counts of one file or folder; a file that cannot be what it says fails the task with one sentence."""
@@ -33,15 +27,7 @@ def import_file(project: str, path: str, source: Source, columns: ColumnMap) -> 
     return report
 
 
-@task(
-    name="import sample",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="import sample", **policies.patient())
 def import_bundled_sample(project: str) -> ImportReport:
     """Counts of the bundled sample."""
     from soulcaster.ingest import import_sample
@@ -53,15 +39,7 @@ def import_bundled_sample(project: str) -> ImportReport:
     return report
 
 
-@task(
-    name="drain inbox",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="drain inbox", **policies.patient())
 def drain_inbox(project: str) -> ImportReport:
     """Counts of what the receiver has taken in since the last drain."""
     from soulcaster.drain import drain_inbox as drain

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from prefect.cache_policies import NO_CACHE
 
 from soulcaster.errors import TransientError
 
@@ -45,3 +48,19 @@ def retry_soon(_task: object, _task_run: object, state: Any) -> bool:  # noqa: A
     if not isinstance(error, TransientError):
         return False
     return error.retry_at is None or error.retry_at <= datetime.now(UTC) + timedelta(seconds=RETRY_DELAYS_SECONDS[0])
+
+
+def patient(
+    *,
+    timeout_seconds: float = STEP_TIMEOUT_SECONDS,
+    retry_condition_fn: Callable[[object, object, Any], bool] = retry_transient,
+) -> dict[str, Any]:
+    """Options of every task: tried again when that may help, never from a cache, ended when it hangs."""
+    return {
+        "retries": RETRIES,
+        "retry_delay_seconds": RETRY_DELAYS_SECONDS,
+        "retry_jitter_factor": 0.3,
+        "retry_condition_fn": retry_condition_fn,
+        "timeout_seconds": timeout_seconds,
+        "cache_policy": NO_CACHE,
+    }

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from soulcaster.configured import Kind, PullReport
 from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
 
-@task(
-    name="list sources",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="list sources", **policies.patient())
 def list_sources(project: str) -> list[tuple[Kind, str]]:
     """Kind and name of the project's sources that are not paused."""
     from soulcaster.pull import list_sources as find
@@ -28,12 +19,7 @@ def list_sources(project: str) -> list[tuple[Kind, str]]:
 
 @task(
     task_run_name="pull {kind}:{name}",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_soon,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
+    **policies.patient(retry_condition_fn=policies.retry_soon),
 )
 def pull(project: str, kind: Kind, name: str) -> PullReport:
     """What one source brought; a source that asked to be left alone is, until the time it named."""
@@ -46,15 +32,7 @@ def pull(project: str, kind: Kind, name: str) -> PullReport:
     return report
 
 
-@task(
-    name="tell sources",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="tell sources", **policies.patient())
 def tell_sources(project: str) -> str:
     """A sentence on the sources that need a person, '' when none does; all of them go into a table artifact."""
     from soulcaster.pull import list_sources as find

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from soulcaster.models import ReclusterReport
@@ -11,15 +10,7 @@ from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
 
-@task(
-    name="recluster",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="recluster", **policies.patient())
 def recluster(project: str, *, dry_run: bool) -> ReclusterReport:
     """What was found; waits for its turn on the machine's cores."""
     from soulcaster.recluster import recluster as regroup

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from soulcaster.models import SummarizeReport
 from soulcaster.settings import load_settings
 from tasks import artifacts, policies
 
 
-@task(
-    name="summarize",
-    retries=policies.RETRIES,
-    retry_delay_seconds=policies.RETRY_DELAYS_SECONDS,
-    retry_jitter_factor=0.3,
-    retry_condition_fn=policies.retry_transient,
-    timeout_seconds=policies.STEP_TIMEOUT_SECONDS,
-    cache_policy=NO_CACHE,
-)
+@task(name="summarize", **policies.patient())
 def summarize(project: str) -> SummarizeReport:
     """How many clusters were named, and by what."""
     from soulcaster.summarize import summarize as name_clusters
