@@ -28,7 +28,7 @@ check: install
 	.venv/bin/lint-imports
 
 test: check tools
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 tools:
 	@infra/install-tools.sh

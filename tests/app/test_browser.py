@@ -24,7 +24,7 @@ NASTY = [
     "<script>window.pwned = 1</script>",
     "<img src='https://evil.test/a.png' onerror='window.pwned = 1'>",
     "<style>body { display: none }</style>",
-    "<a href='https://evil.test/login'>Sign in</a> <button onclick='window.pwned = 1'>Fix this</button>",
+    "<a href='https://evil.test/login'>Sign in</a> <button onclick='window.pwned = 1'>Approve all</button>",
     "[Approve](https://evil.test/approve) ![](https://evil.test/b.png)",
     "https://evil.test/auto www.evil.test someone@evil.test",
     "# Heading **bold** `code` ~~gone~~ | a | b |",
@@ -144,7 +144,7 @@ def test_hostile_feedback_stays_text_on_its_cluster_page(page, url, home):
         )
         badges = [each.replace("\u2060", "") for each in main.locator(".stMarkdownBadge").all_inner_texts()]
         assert text in badges, badges
-        assert 0 == main.get_by_role("button", name="Fix this").count()
+        assert 0 == main.get_by_role("button", name="Approve all").count()
         assert main.is_visible()
 
 
