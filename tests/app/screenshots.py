@@ -19,6 +19,7 @@ from browser import chromium, running_app, settle
 from seeding import PROJECT, seed_sample
 
 from soulcaster.db import cluster_screens, read
+from soulcaster.draw import draw
 from soulcaster.settings import Settings
 
 PAGES = {
@@ -47,6 +48,7 @@ def main() -> None:
         if home is None:
             home = Path(folder) / "home"
             seed_sample(Settings(_env_file=None, home=home))
+            draw(Settings(_env_file=None, home=home), PROJECT)
         cluster_id = _largest_cluster(Settings(_env_file=None, home=home))
         with running_app(home, Path(folder) / "app.log") as url, chromium() as browser:
             for name in arguments.only:
