@@ -41,7 +41,7 @@ fi
 say "Installing the pinned packages of $lock (once; about a minute) ..."
 rm -f "$stamp"
 PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet "uv==0.13.9"
-export VIRTUAL_ENV="$PWD/.venv"
+export VIRTUAL_ENV="$PWD/.venv" UV_SYSTEM_CERTS=1
 .venv/bin/uv pip install --quiet --require-hashes -r "$lock"
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation -e .
 printf '%s\n' "$wanted" >"$stamp"

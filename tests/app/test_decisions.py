@@ -103,6 +103,7 @@ def test_status_and_comment_are_stored_with_the_persons_name(page, url, settings
     dialog.get_by_label("What to remember").fill("# not a heading")
     dialog.get_by_label("What to remember").press("Control+Enter")
     dialog.get_by_role("button", name="Save").click()
+    dialog.wait_for(state="detached")
     page.get_by_text("# not a heading").wait_for()
 
     assert [("ignored", n_items + 1)] == ask(

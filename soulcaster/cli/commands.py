@@ -13,10 +13,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from soulcaster import __version__, cli_clusters, cli_drill, cli_fixes, cli_map, cli_triage
-from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
-from soulcaster.cli_repositories import repository_app, switch
-from soulcaster.cli_sources import source_app
+from soulcaster import __version__
+from soulcaster.cli import clusters as clusters_commands
+from soulcaster.cli import drill as drill_commands
+from soulcaster.cli import fixes as fixes_commands
+from soulcaster.cli import map as map_commands
+from soulcaster.cli import triage as triage_commands
+from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
+from soulcaster.cli.repositories import repository_app, switch
+from soulcaster.cli.sources import source_app
 from soulcaster.errors import SoulcasterError
 
 app = typer.Typer(
@@ -31,11 +36,11 @@ app = typer.Typer(
 app.add_typer(source_app, name="source")
 app.add_typer(repository_app, name="repo")
 app.command()(switch)
-cli_clusters.add_commands(app)
-cli_fixes.add_commands(app)
-cli_triage.add_commands(app)
-cli_map.add_commands(app)
-cli_drill.add_commands(app)
+clusters_commands.add_commands(app)
+fixes_commands.add_commands(app)
+triage_commands.add_commands(app)
+map_commands.add_commands(app)
+drill_commands.add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]
@@ -159,7 +164,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Pull the configured sources, then drain the inbox of received webhook bodies."""
-    from soulcaster.cli_sources import ingest_sources
+    from soulcaster.cli.sources import ingest_sources
 
     ingest_sources(open_settings(project), source, as_json=as_json)
 

@@ -1,6 +1,6 @@
 """Commands about the map of the run on show.
 
-As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+As in `commands`: parses words, calls one step, prints; steps are imported inside their command.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from soulcaster.cli_output import AsJson, Project, bar, open_settings
+from soulcaster.cli.output import AsJson, Project, bar, open_settings
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -1,6 +1,6 @@
 """`soulcaster drill`: poisoned feedback through the real pipeline, to see what stops it here.
 
-As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+As in `commands`: parses words, calls one step, prints; steps are imported inside their command.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soulcaster.cli_output import AsJson, open_settings
+from soulcaster.cli.output import AsJson, open_settings
 
 if TYPE_CHECKING:
     from soulcaster.drill.run import DrillResult

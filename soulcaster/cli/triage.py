@@ -1,6 +1,6 @@
 """Commands about what people decide: status, title, owner and comments of a cluster, and the quarantine.
 
-As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+As in `commands`: parses words, calls one step, prints; steps are imported inside their command.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soulcaster.cli_clusters import Actor, Cluster, Reason
-from soulcaster.cli_output import AsJson, Project, open_settings, print_report, print_table
+from soulcaster.cli.clusters import Actor, Cluster, Reason
+from soulcaster.cli.output import AsJson, Project, open_settings, print_report, print_table
 
 if TYPE_CHECKING:
     from soulcaster.db.triage import Decided

@@ -1,6 +1,6 @@
 """`soulcaster source ...` and `soulcaster ingest`: the sources of a project, and their pulls by hand.
 
-As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+As in `commands`: parses words, calls one step, prints; steps are imported inside their command.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
+from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.errors import SoulcasterError
 
 if TYPE_CHECKING:

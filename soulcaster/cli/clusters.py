@@ -1,6 +1,6 @@
 """Commands about who belongs where: runs and proposals, people's edits, assignment, and why.
 
-As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+As in `commands`: parses words, calls one step, prints; steps are imported inside their command.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soulcaster.cli_output import AsJson, Project, bar, open_settings, print_report, print_table
+from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_report, print_table
 
 if TYPE_CHECKING:
     from soulcaster.db.runs import RunRow

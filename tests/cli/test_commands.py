@@ -15,7 +15,7 @@ import pytest
 from soulcaster.cli import app
 from soulcaster.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-c", "from soulcaster.cli import main; main()"]
 
 

@@ -1,6 +1,6 @@
 """`soulcaster fix` and what belongs to it: jobs, approve, cancel, reconcile, bundle.
 
-As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+As in `commands`: parses words, calls one step, prints; steps are imported inside their command.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soulcaster.cli_clusters import Actor, Cluster, Reason
-from soulcaster.cli_output import AsJson, Project, open_settings, print_table
+from soulcaster.cli.clusters import Actor, Cluster, Reason
+from soulcaster.cli.output import AsJson, Project, open_settings, print_table
 from soulcaster.errors import SoulcasterError
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """`soulcaster repo ...` and `soulcaster switch`: where fixes may go, and whether any may run at all.
 
-As in `cli`: parses words, calls one step, prints; steps are imported inside their command.
+As in `commands`: parses words, calls one step, prints; steps are imported inside their command.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from soulcaster.cli_output import AsJson, Project, open_settings, print_table
+from soulcaster.cli.output import AsJson, Project, open_settings, print_table
 
 if TYPE_CHECKING:
     from soulcaster.fix_models import Repository
