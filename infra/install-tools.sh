@@ -2,7 +2,8 @@
 # Make or repair .tools: the coding tools that the agent drives, exactly those of infra/tools/package-lock.json.
 #
 # No install script of any package runs. The lock holds checksums and no address, so npm fetches from wherever this machine
-# fetches. Not `npm ci`: that wants the binaries of all platforms in the lock, also those a registry does not carry. The stamp is written last, so an interrupted install is done again.
+# fetches. Not `npm ci`: that wants the binaries of all platforms in the lock, also those a registry does not carry. The stamp
+# is written last, so an interrupted install is done again.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,6 +18,10 @@ if ! command -v npm >/dev/null 2>&1; then
 fi
 printf 'Installing the coding tools of infra/tools/package.json into .tools (once) ...\n' >&2
 mkdir -p .tools
+# npm brings certificates of its own; those the machine trusts (a company's proxy) are added.
+if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r /etc/ssl/certs/ca-certificates.crt ]; then
+    export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+fi
 rm -f "$stamp"
 cp infra/tools/package.json infra/tools/package-lock.json .tools/
 (cd .tools && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error >&2)

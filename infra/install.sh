@@ -41,6 +41,7 @@ fi
 say "Installing the pinned packages of $lock (once; about a minute) ..."
 rm -f "$stamp"
 PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip install --quiet "uv==0.13.9"
+# The certificates this machine trusts, as pip does; uv would bring its own.
 export VIRTUAL_ENV="$PWD/.venv" UV_SYSTEM_CERTS=1
 .venv/bin/uv pip install --quiet --require-hashes -r "$lock"
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation -e .
