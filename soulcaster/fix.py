@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import duckdb
 
 from soulcaster import fix_case, job_folders
-from soulcaster.db import jobs, read, repositories, write
+from soulcaster.db import jobs, read, repositories, triage, write
 from soulcaster.db.jobs import EvidenceRow
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 from soulcaster.fix_case import Move
@@ -140,7 +140,13 @@ def start(
     check_ready(settings)
 
     def store(con: duckdb.DuckDBPyConnection) -> Job:
-        found_id, status, _ = jobs.find_cluster(con, project_id, cluster_id)
+        cluster = triage.get_decided(con, project_id, cluster_id)
+        if not cluster.n_items:
+            raise PermanentError(
+                f"Starting a fix of cluster {cluster.cluster_id!r} expected one with items on show, got none; "
+                "`soulcaster clusters` lists those that have some."
+            )
+        found_id, status = cluster.cluster_id, cluster.status
         evidence = jobs.list_evidence(con, project_id, found_id)
         routed = _choose(con, project_id, found_id, evidence, repository)
         trust = max((row.trust for row in evidence), key=_TRUST_ORDER.index, default="anonymous")

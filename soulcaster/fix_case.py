@@ -17,7 +17,7 @@ import duckdb
 from pydantic import SecretStr
 
 from soulcaster import job_folders
-from soulcaster.db import jobs, read, repositories, write
+from soulcaster.db import jobs, read, repositories, triage, write
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import (
     FINAL_STATUSES,
@@ -34,6 +34,8 @@ from soulcaster.fixing.reports import Step
 from soulcaster.settings import Settings, read_secret
 
 _WORKING = ("launching", "running", "verifying", "publishing")
+_WORKED_ON = ("new", "triaged", "regressed", "fixing", "pr_open")
+"""Statuses of a cluster that a job may change; what people set otherwise stays."""
 
 
 @dataclass(frozen=True)
@@ -220,4 +222,6 @@ def _tell_cluster(con: duckdb.DuckDBPyConnection, job: Job, detail: JobDetail, *
         status, reason = detail.cluster_status_before, f"job {job.job_id} ended: {job.status}"
     else:
         return
-    jobs.set_cluster_status(con, job.project_id, job.cluster_id, status, actor=actor, reason=reason, now=now)
+    triage.change_status(
+        con, job.project_id, job.cluster_id, status, seen=_WORKED_ON, actor=actor, reason=reason, at=now
+    )

@@ -13,7 +13,7 @@ from github.Repository import Repository as RemoteRepository
 
 from soulcaster.db import comments as outbox
 from soulcaster.db import follow as store
-from soulcaster.db import jobs, read, repositories, write
+from soulcaster.db import jobs, read, repositories, triage, write
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import FollowReport, Job, QueuedComment, Regression, Repository
 from soulcaster.publisher import comments
@@ -162,12 +162,12 @@ def _move(
         report.reopened.append(pull.url)
     else:
         return
-    store.move_cluster(
+    triage.change_status(
         con,
         project_id,
         job.cluster_id,
+        status,
         seen=seen,
-        status=status,
         actor=actor,
         reason=reason,
         detail=detail,
@@ -242,12 +242,12 @@ def _mark_regressed(
         item_ids=[row.item_id for row in rows],
         external_ids=[row.external_id for row in rows],
     )
-    is_moved = store.move_cluster(
+    is_moved = triage.change_status(
         con,
         project_id,
         first.cluster_id,
+        "regressed",
         seen=("fixed",),
-        status="regressed",
         actor=actor,
         reason=f"reported again after the fix of {first.fixed_at:%Y-%m-%d %H:%M} UTC: {', '.join(names[:5])}{more}",
         detail={"item_ids": found.item_ids[:50], "n_items": len(rows), "fixed_at": first.fixed_at.isoformat()},

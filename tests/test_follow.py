@@ -17,6 +17,7 @@ from soulcaster.db import jobs, read, repositories, write
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.fix_models import Job, JobDetail, Repository
 from soulcaster.follow import follow, list_followed, note_regressions
+from soulcaster.triage import set_status
 
 PROJECT = "acme"
 CLUSTER = str(uuid.UUID(int=7))
@@ -150,7 +151,7 @@ def test_a_merge_makes_the_cluster_fixed_and_edits_the_comments(settings, forge,
     assert [f"{forge.url}/{NAME}/pull/{pull}"] == report.merged
     assert "fixed" == cluster_status(settings)
     assert ("open", "merged") == tuple(detail["state"] for _, detail in activity(settings, "pull-request"))
-    [(reason, detail)] = activity(settings, "cluster-status")
+    [(reason, detail)] = activity(settings, "status")
     assert f"pull request #{pull} was merged" == reason
     assert forge.pulls[NAME, pull]["merged_at"][:16] == detail["fixed_at"][:16]
     assert 2 == len(forge.comments)
@@ -167,7 +168,7 @@ def test_a_closed_one_brings_the_cluster_back_with_the_reason(settings, forge, p
 
     assert 1 == len(report.closed)
     assert "new" == cluster_status(settings)
-    assert "closed without being merged" in activity(settings, "cluster-status")[-1][0]
+    assert "closed without being merged" in activity(settings, "status")[-1][0]
     assert all("closed without" in text for _, text in texts(forge))
     forge.issues[NAME, pull] |= {"state": "open", "closed_at": None}
     assert 1 == len(run(settings).reopened)
@@ -345,7 +346,7 @@ def test_a_report_made_after_the_fix_makes_the_cluster_regressed(settings, forge
 
     assert (CLUSTER, ["t3_new"]) == (found.cluster_id, found.external_ids)
     assert "regressed" == cluster_status(settings)
-    reason, detail = activity(settings, "cluster-status")[-1]
+    reason, detail = activity(settings, "status")[-1]
     assert "reddit t3_new" in reason
     assert found.item_ids == detail["item_ids"]
     assert [] == note_regressions(settings, PROJECT)
@@ -366,20 +367,15 @@ def test_a_release_in_use_before_the_fix_says_nothing_about_it(settings, forge, 
 
 def test_fixed_again_by_a_person_only_newer_reports_count(settings, forge, pull):
     """What made it regress the first time does not do so again."""
-    fixed_at = fix(settings, forge, pull)
-    add_members(settings, [row("t3_new", "Again!", source="reddit", created_at=fixed_at + timedelta(seconds=1))])
+    forge.merge(NAME, pull)
+    merged_at = datetime.now(UTC) - timedelta(hours=1)
+    forge.pulls[NAME, pull]["merged_at"] = f"{merged_at:%Y-%m-%dT%H:%M:%SZ}"
+    run(settings)
+    add_members(settings, [row("t3_new", "Again!", source="reddit", created_at=merged_at + timedelta(minutes=1))])
     note_regressions(settings, PROJECT)
-    later = fixed_at + timedelta(hours=1)
 
-    def decide(con):
-        con.execute("UPDATE clusters SET status = 'fixed'")
-        con.execute(
-            "INSERT INTO activity VALUES (uuid(), $1, $2, 'ana', 'status', $3, '', $4)",
-            [PROJECT, later, CLUSTER, json.dumps({"before": "regressed", "after": "fixed"})],
-        )
-
-    write(settings.duckdb_path, decide)
+    set_status(settings, PROJECT, CLUSTER, "fixed", actor="ana", reason="found by hand")
 
     assert [] == note_regressions(settings, PROJECT)
-    add_members(settings, [row("t3_third", "Third", source="reddit", created_at=later + timedelta(seconds=1))])
+    add_members(settings, [row("t3_third", "Third", source="reddit", created_at=datetime.now(UTC))])
     assert [["t3_third"]] == [found.external_ids for found in note_regressions(settings, PROJECT)]

@@ -18,7 +18,7 @@ _FIXED = """
         TRY_CAST(json_extract_string(a.detail, '$.fixed_at') AS TIMESTAMPTZ), a.happened_at)) AS fixed_at
     FROM clusters c JOIN activity a ON a.project_id = c.project_id AND a.subject = CAST(c.cluster_id AS VARCHAR)
     WHERE c.project_id = $project AND c.status = 'fixed'
-        AND coalesce(json_extract_string(a.detail, '$.to'), json_extract_string(a.detail, '$.after')) = 'fixed'
+        AND a.action = 'status' AND json_extract_string(a.detail, '$.after.status') = 'fixed'
     GROUP BY c.cluster_id
 """
 _RETURNED = f"""
@@ -67,42 +67,6 @@ def list_issues(
         {"project": project_id, "cluster": cluster_id, "repository": repository, "limit": limit},
     ).fetchall()
     return [number for (number,) in rows]
-
-
-def move_cluster(
-    con: duckdb.DuckDBPyConnection,
-    project_id: str,
-    cluster_id: str,
-    *,
-    seen: tuple[str, ...],
-    status: str,
-    actor: str,
-    reason: str,
-    detail: dict[str, Any],
-    at: datetime,
-) -> bool:
-    """Whether the cluster, while in one of the statuses `seen`, got this one; else it stays as people want it."""
-    rows = con.execute(
-        "SELECT status FROM clusters WHERE project_id = $1 AND cluster_id = TRY_CAST($2 AS UUID)",
-        [project_id, cluster_id],
-    ).fetchall()
-    if not rows or rows[0][0] not in seen:
-        return False
-    con.execute(
-        "UPDATE clusters SET status = $3, changed_at = $4 WHERE project_id = $1 AND cluster_id = TRY_CAST($2 AS UUID)",
-        [project_id, cluster_id, status, at],
-    )
-    add_activity(
-        con,
-        project_id,
-        actor=actor,
-        action="cluster-status",
-        subject=cluster_id,
-        reason=reason,
-        detail={"from": rows[0][0], "to": status, **detail},
-        at=at,
-    )
-    return True
 
 
 def list_returned(con: duckdb.DuckDBPyConnection, project_id: str) -> list[Returned]:

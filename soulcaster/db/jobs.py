@@ -17,8 +17,6 @@ from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Spent
 _COLUMNS = ", ".join(Job.model_fields)
 _LAUNCH_COLUMNS = ", ".join(Launch.model_fields)
 _FINAL = sorted(FINAL_STATUSES)
-_WORKED_ON = ("new", "triaged", "regressed", "fixing", "pr_open")
-"""Statuses of a cluster that a job may change; what people set otherwise stays."""
 
 
 class EvidenceRow(NamedTuple):
@@ -228,27 +226,6 @@ def sum_spent(
     return Spent(n_jobs=row[0], n_tokens=row[1], cost_usd=row[2])
 
 
-def find_cluster(con: duckdb.DuckDBPyConnection, project_id: str, prefix: str) -> tuple[str, str, str]:
-    """(id, status, title) of the one cluster of the project whose id begins so and that still has items on show.
-
-    Raises:
-        PermanentError: there is none, or more than one.
-    """
-    rows = con.execute(
-        "SELECT c.cluster_id::VARCHAR, c.status, coalesce(c.title, '') FROM clusters c "
-        "SEMI JOIN published_memberships m ON m.cluster_id = c.cluster_id AND m.project_id = c.project_id "
-        "WHERE c.project_id = $1 AND starts_with(c.cluster_id::VARCHAR, lower($2))",
-        [project_id, prefix],
-    ).fetchall()
-    if len(rows) != 1 or not prefix:
-        got = "none" if not rows else f"{len(rows)}"
-        raise PermanentError(
-            f"Looking for cluster {prefix!r} in project {project_id!r} expected one on show whose id starts so, got "
-            f"{got}; `soulcaster clusters` lists them."
-        )
-    return rows[0]
-
-
 def list_evidence(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str) -> list[EvidenceRow]:
     """The cluster's items on show, exemplars first, then those people stand behind most, newest first."""
     rows = con.execute(
@@ -263,38 +240,6 @@ def list_evidence(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: s
         [project_id, cluster_id],
     ).fetchall()
     return [EvidenceRow(*row) for row in rows]
-
-
-def set_cluster_status(
-    con: duckdb.DuckDBPyConnection,
-    project_id: str,
-    cluster_id: str,
-    status: str,
-    *,
-    actor: str,
-    reason: str,
-    now: datetime,
-) -> None:
-    """Say what becomes of the cluster; one that people decided about otherwise keeps its status."""
-    found = con.execute(
-        "SELECT status FROM clusters WHERE project_id = $1 AND cluster_id = $2::UUID", [project_id, cluster_id]
-    ).fetchall()
-    if not found or found[0][0] == status or found[0][0] not in _WORKED_ON:
-        return
-    con.execute(
-        "UPDATE clusters SET status = $3, changed_at = $4 WHERE project_id = $1 AND cluster_id = $2::UUID",
-        [project_id, cluster_id, status, now],
-    )
-    add_activity(
-        con,
-        project_id,
-        actor=actor,
-        action="cluster-status",
-        subject=cluster_id,
-        reason=reason,
-        detail={"from": found[0][0], "to": status},
-        at=now,
-    )
 
 
 def _job(row: tuple[Any, ...]) -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -71,6 +71,37 @@ def update_decided(
     )
 
 
+def change_status(
+    con: duckdb.DuckDBPyConnection,
+    project_id: str,
+    cluster_id: str,
+    status: str,
+    *,
+    seen: tuple[str, ...],
+    actor: str,
+    reason: str,
+    detail: dict[str, Any] | None = None,
+    at: datetime,
+) -> bool:
+    """Whether the cluster, while in one of the statuses `seen`, got this one; else it stays as people want it."""
+    rows = con.execute(
+        "SELECT status FROM clusters WHERE project_id = $1 AND cluster_id = TRY_CAST($2 AS UUID)",
+        [project_id, cluster_id],
+    ).fetchall()
+    if not rows or rows[0][0] == status or rows[0][0] not in seen:
+        return False
+    con.execute(
+        "UPDATE clusters SET status = $3, wakes_at = NULL, changed_at = $4 "
+        "WHERE project_id = $1 AND cluster_id = TRY_CAST($2 AS UUID)",
+        [project_id, cluster_id, status, at],
+    )
+    activity.add_activity(
+        con, project_id, actor=actor, action="status", subject=cluster_id, reason=reason, at=at,
+        detail={"before": {"status": rows[0][0]}, "after": {"status": status}, **(detail or {})},
+    )  # fmt: skip
+    return True
+
+
 def wake_grown(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
     """Ids of ignored clusters that are new again because they have reached the size at which people want to hear."""
     grown = con.execute(
@@ -83,15 +114,9 @@ def wake_grown(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
         {"project": project_id},
     ).fetchall()
     for cluster_id, wakes_at, n_items in grown:
-        con.execute(
-            "UPDATE clusters SET status = 'new', wakes_at = NULL, changed_at = $now "
-            "WHERE project_id = $project AND cluster_id = $cluster::UUID",
-            {"now": datetime.now(UTC), "project": project_id, "cluster": cluster_id},
-        )
-        activity.add_activity(
-            con, project_id, actor="soulcaster", action="status", subject=cluster_id,
+        change_status(
+            con, project_id, cluster_id, "new", seen=("ignored",), actor="soulcaster", at=datetime.now(UTC),
             reason=f"it was ignored until it had {wakes_at} items, and has {n_items}",
-            detail={"before": "ignored", "after": "new"},
         )  # fmt: skip
     return [cluster_id for cluster_id, _, _ in grown]
 
