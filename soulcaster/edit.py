@@ -15,6 +15,7 @@ from typing import NamedTuple
 import polars as pl
 from duckdb import DuckDBPyConnection
 
+from soulcaster.actors import require
 from soulcaster.clustering.constraints import from_frame, resolve
 from soulcaster.clustering.identity import make_id
 from soulcaster.db import edits as store
@@ -190,6 +191,7 @@ def _apply(
     on_run: str | None,
 ) -> EditReport:
     """Plan and write the edit inside one transaction."""
+    require(actor, project_id, "edit", f"The edit {kind!r}")
     started = time.monotonic()
 
     def run(con: DuckDBPyConnection) -> EditReport:

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import duckdb
 
 from soulcaster import fix_case, job_folders
+from soulcaster.actors import require
 from soulcaster.db import jobs, read, repositories, triage, write
 from soulcaster.db.jobs import EvidenceRow
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
@@ -137,6 +138,7 @@ def start(
     Raises:
         PermanentError: not ready, no such cluster, no repository, or a job for both is under way.
     """
+    require(actor, project_id, "fix", f"Starting a fix of cluster {cluster_id!r}")
     check_ready(settings)
 
     def store(con: duckdb.DuckDBPyConnection) -> Job:
@@ -185,6 +187,7 @@ def approve(settings: Settings, project_id: str, job_id: str, *, actor: str, rea
     Raises:
         PermanentError: it does not wait for a person.
     """
+    require(actor, project_id, "fix", f"Approving job {job_id!r}")
 
     def store(con: duckdb.DuckDBPyConnection) -> Job | None:
         job = jobs.get_job(con, project_id, job_id)
@@ -299,6 +302,7 @@ def cancel(
         PermanentError: it has ended already.
         TransientError: somebody is moving it for longer than a move takes, or the agent does not end.
     """
+    require(actor, project_id, "fix", f"Cancelling job {job_id!r}")
     deadline = time.monotonic() + _CANCEL_WAIT_SECONDS
     full_id = _get(settings, project_id, job_id).job_id
     while True:

@@ -20,6 +20,7 @@ import duckdb
 import polars as pl
 
 from soulcaster import db, text
+from soulcaster.actors import require
 from soulcaster.db import feedback, quarantine
 from soulcaster.errors import PermanentError
 from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, QUARANTINE_SCHEMA, to_frame
@@ -147,6 +148,7 @@ def release(settings: Settings, project_id: str, row: str, *, actor: str, reason
     Raises:
         PermanentError: no such row waits, several begin so, or it never could be read as an item.
     """
+    require(actor, project_id, "take in", f"Releasing row {row!r}")
 
     def send_on(con: duckdb.DuckDBPyConnection) -> ImportReport:
         quarantine_id = quarantine.find_held(con, project_id, row)

@@ -7,6 +7,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from soulcaster.actors import require
 from soulcaster.db import activity, read, runs, write
 from soulcaster.db.runs import RunRow
 from soulcaster.errors import PermanentError
@@ -36,6 +37,7 @@ def publish(settings: Settings, project_id: str, run: str, *, actor: str, force:
     Raises:
         PermanentError: there is no such run, it is on show or was, or it is outdated and `force` is not given.
     """
+    require(actor, project_id, "publish", f"Publishing run {run!r}")
 
     def apply(con: DuckDBPyConnection) -> RunRow:
         found = runs.get_run(con, project_id, run)
@@ -63,6 +65,7 @@ def rollback(settings: Settings, project_id: str, run: str, *, actor: str) -> Ru
     Raises:
         PermanentError: there is no such run, it is on show now, or it never was.
     """
+    require(actor, project_id, "publish", f"Going back to run {run!r}")
 
     def apply(con: DuckDBPyConnection) -> RunRow:
         found = runs.get_run(con, project_id, run)

@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 import duckdb
 
 from soulcaster import db
+from soulcaster.actors import require
 from soulcaster.configured import ConfiguredSource, Kind, PullReport, PullState, SourceOptions
 from soulcaster.db import feedback
 from soulcaster.db import sources as store
@@ -54,6 +55,7 @@ def add_source(
     Raises:
         PermanentError: the project has it already.
     """
+    require(actor, project_id, "configure", f"Adding source {kind}:{name}")
     now = datetime.now(UTC)
     _write(settings, lambda con: store.add_source(con, project_id, kind, name, options, actor=actor, now=now))
 
@@ -64,6 +66,7 @@ def remove_source(settings: Settings, project_id: str, kind: Kind, name: str, *,
     Raises:
         PermanentError: the project has no such source.
     """
+    require(actor, project_id, "configure", f"Removing source {kind}:{name}")
     now = datetime.now(UTC)
     _write(settings, lambda con: store.remove_source(con, project_id, kind, name, actor=actor, now=now))
 
@@ -74,6 +77,7 @@ def pause_source(settings: Settings, project_id: str, kind: Kind, name: str, *, 
     Raises:
         PermanentError: the project has no such source.
     """
+    require(actor, project_id, "configure", f"Pausing or resuming source {kind}:{name}")
     save = partial(
         store.pause_source, project_id=project_id, kind=kind, name=name, is_paused=is_paused, actor=actor,
         now=datetime.now(UTC),

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from soulcaster.actors import require
 from soulcaster.db import read, write
 from soulcaster.db import repositories as rows
 from soulcaster.errors import PermanentError
@@ -46,6 +47,7 @@ def change_repository(
     Raises:
         PermanentError: a field has a value it cannot have; names the field.
     """
+    require(actor, project_id, "configure", f"Changing repository {name!r}")
     known = {each.name.casefold(): each for each in list_repositories(settings, project_id)}.get(name.casefold())
     fields = known.model_dump() if known else {}
     fields |= {key: value for key, value in given.items() if value is not None} | {
@@ -72,6 +74,7 @@ def remove_repository(settings: Settings, project_id: str, name: str, *, actor: 
     Raises:
         PermanentError: the project has no such repository.
     """
+    require(actor, project_id, "configure", f"Removing repository {name!r}")
     return write(
         settings.duckdb_path,
         lambda con: rows.remove_repository(con, project_id, name, actor=actor, now=datetime.now(UTC)),
@@ -105,6 +108,7 @@ def find_switches_off(settings: Settings) -> dict[str, str]:
 
 def turn_switch(settings: Settings, project_id: str, name: Switch, *, is_on: bool, reason: str, actor: str) -> None:
     """Stop or allow launching or publishing, for all projects of the store."""
+    require(actor, project_id, "allow fixes" if is_on else "stop fixes", f"Turning the switch {name!r}")
     write(
         settings.duckdb_path,
         lambda con: rows.set_switch(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from duckdb import DuckDBPyConnection
 
+from soulcaster.actors import require
 from soulcaster.db import activity, write
 from soulcaster.db import triage as store
 from soulcaster.db.triage import Decided
@@ -119,6 +120,7 @@ def comment(settings: Settings, project_id: str, cluster: str, text: str, *, act
     Raises:
         PermanentError: no such cluster, or the text is empty or too long.
     """
+    require(actor, project_id, "decide", f"Commenting on cluster {cluster!r}")
     wanted = text.strip()
     if not 1 <= len(wanted) <= _MAX_COMMENT_CHARS:
         raise PermanentError(
@@ -139,6 +141,7 @@ def _decide(
     settings: Settings, project_id: str, cluster: str, action: str, change: _Change, *, actor: str, reason: str
 ) -> Decided:
     """Read, change and log one cluster inside one transaction."""
+    require(actor, project_id, "decide", f"Changing the {action} of cluster {cluster!r}")
 
     def apply(con: DuckDBPyConnection) -> Decided:
         before = store.get_decided(con, project_id, cluster)
