@@ -85,6 +85,9 @@ class LaunchRequest(BaseModel):
     mode: LaunchMode
     folder: Path
     deadline_seconds: int = Field(ge=1, le=6 * 3600)
+    is_second_try: bool = Field(
+        default=False, description="The place failed the first: no place that may be taken away."
+    )
 
 
 class LaunchState(BaseModel):
