@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from app import runs
+from app import people, runs
 from app.words import duration, plain, told
 
 STATE_ICONS = {
@@ -35,6 +35,7 @@ def start_button(
     """A button; pressing it starts the deployment and keeps the run's id for `show_started_run`."""
     if st.button(label, key=f"start-{key}", type="primary" if is_primary else "secondary", width=width):
         with told():
+            people.check("publish" if deployment == "publish" else "work", f"Starting {deployment!r}")
             st.session_state["started_run"] = runs.start(deployment, parameters)
             st.session_state["started_what"] = label
             st.toast(f"Started: {plain(label)}", icon="▶️")

@@ -36,6 +36,7 @@ def main() -> None:
     except SoulcasterError as error:
         st.error(plain(str(error)), icon="⚠️")
         st.stop()
+    people.enter()
     with told():
         _choose_project(settings.project)
     people.introduce()
@@ -45,9 +46,10 @@ def main() -> None:
 def _choose_project(preset: str) -> None:
     """A choice in the sidebar, when there is one; the address names the project, so that a link can be shared."""
     names = queries.ask(list_projects) if load_settings().duckdb_path.exists() else []
-    options = sorted({preset, *names})
-    if len(options) > 1:
-        st.sidebar.selectbox("Project", options, index=options.index(preset), key="project", bind="query-params")
+    options = people.visible({preset, *names})
+    if options and options != [preset]:
+        index = options.index(preset) if preset in options else 0
+        st.sidebar.selectbox("Project", options, index=index, key="project", bind="query-params")
 
 
 if __name__ == "__main__":

@@ -38,17 +38,19 @@ def _typed() -> None:
     author = st.text_input("Who said it", people.actor(), key="typed-author", max_chars=100)
     url = st.text_input("Where (a link, if there is one)", key="typed-url", max_chars=2_000)
     words = f"{title} {body}".strip()
-    with told():
-        if len(words) >= _FEWEST_CHARS:
+    if len(words) >= _FEWEST_CHARS:
+        with told():
             _alike(words)
+    with told():
         if st.button("Take it in", type="primary", disabled=not words, key="typed-save"):
+            people.check("take in", "Taking in feedback")
             do = functools.partial(add_typed, load_settings(), queries.project())
             _, report = do(title=title, body=body, author=author.strip() or people.actor(), url=url.strip() or None)
             _say(report)
 
 
 def _alike(words: str) -> None:
-    found = find_similar(load_settings(), queries.project(), words, limit=4)
+    found = find_similar(queries.brief_settings(), queries.project(), words, limit=4)
     if found:
         st.caption("Clusters that say something like it:")
     for each in found:
@@ -66,6 +68,7 @@ def _table() -> None:
         if file.size > _MOST_BYTES:
             st.warning("That is too large for a browser; `soulcaster import FILE` takes any size.", icon="⚠️")
             return
+        people.check("take in", "Taking in feedback")
         suffix = Path(file.name).suffix.lower()
         with tempfile.NamedTemporaryFile(suffix=suffix if suffix[1:] in _KINDS else ".csv") as copy:
             copy.write(file.getbuffer())

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from soulcaster import db
 from soulcaster.errors import SoulcasterError
-from soulcaster.settings import Settings, load_settings
+from soulcaster.settings import Settings, check_doors, load_settings
 
 _LOW_DISK_BYTES = 2 * 1024**3
 _NEEDED_PACKAGES = {
@@ -166,6 +166,22 @@ def _fixes(settings: Settings) -> Iterator[Finding]:
         yield Finding(subject=subject, state=state, message=message)
 
 
+def _doors(settings: Settings) -> Iterator[Finding]:
+    from soulcaster.access import list_people
+
+    check_doors(settings)
+    n_people = len(list_people(settings, settings.project)) if settings.duckdb_path.exists() else 0
+    if not settings.has_sign_in:
+        unused = f"; the roles of {n_people} people count only with it" if n_people else ""
+        message = f"there is none: only this machine reaches the app, and whoever does is its admin{unused}."
+        yield Finding(subject="sign-in", state="warn" if n_people else "ok", message=message)
+    elif not n_people:
+        message = "nobody has a role yet; `soulcaster person add you@example.org --role admin` gives the first."
+        yield Finding(subject="sign-in", state="warn", message=message)
+    else:
+        yield Finding(subject="sign-in", state="ok", message=f"{n_people} people have a role in {settings.project!r}.")
+
+
 def _ports(settings: Settings) -> Iterator[Finding]:
     for field in ("prefect_port", "app_port", "receiver_port"):
         port = getattr(settings, field)
@@ -177,5 +193,5 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _packages, _home, _store, _embedder, _index, _inbox, _sources, _secrets, _fixes, _ports,
+    _python, _packages, _home, _store, _embedder, _index, _inbox, _sources, _secrets, _fixes, _doors, _ports,
 )  # fmt: skip

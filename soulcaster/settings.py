@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,13 @@ class Settings(BaseSettings):
     agent_tool: AgentTool = Field("kilo", description="Coding tool that edits; scripted replays `agent_script`.")
     agent_model: str = Field("gemini-2.5-flash", pattern=r"^[A-Za-z0-9./_-]{1,100}$", description="Model it asks.")
     agent_protocol: Literal["gemini", "openai"] = Field("gemini", description="What the model's address speaks.")
+    app_url: str = Field(
+        "", max_length=300, description="Address at which people reach the app; http://localhost:<port> when empty."
+    )
+    oidc_metadata_url: str = Field("", max_length=300, description="Sign-in: the provider's openid-configuration.")
+    oidc_client_id: str = Field("", max_length=300, description="Sign-in: our id at the provider.")
+    oidc_client_secret: SecretStr | None = Field(None, description="Sign-in: our secret at the provider.")
+    api_requests_per_minute: int = Field(300, ge=1, le=100_000, description="Requests of one token to the HTTP API.")
     agent_model_url: str = Field(
         "https://generativelanguage.googleapis.com", max_length=300, description="Where the model answers."
     )
@@ -92,6 +100,11 @@ class Settings(BaseSettings):
 
     @property
     def inbox_path(self) -> Path:
+    @property
+    def has_sign_in(self) -> bool:
+        """Whether people sign in at a provider before they see anything."""
+        return bool(self.oidc_metadata_url and self.oidc_client_id and self.oidc_client_secret)
+
         """Folder of received, not yet drained webhook bodies."""
         return self.home / "inbox"
 
@@ -118,6 +131,37 @@ def read_secret(name: str) -> SecretStr:
             f"Reading the secret of a source failed: variable {name} is not set; set it where pulls run."
         )
     return SecretStr(value)
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_doors(settings: Settings) -> None:
+    """Pass when nobody but this machine reaches the app, or people must sign in.
+
+    Raises:
+        PermanentError: others would reach it and need no sign-in, or the sign-in is set by halves.
+    """
+    parts = {
+        "SOULCASTER_OIDC_METADATA_URL": settings.oidc_metadata_url,
+        "SOULCASTER_OIDC_CLIENT_ID": settings.oidc_client_id,
+        "SOULCASTER_OIDC_CLIENT_SECRET": settings.oidc_client_secret,
+    }
+    missing = [name for name, value in parts.items() if not value]
+    if 0 < len(missing) < len(parts):
+        raise PermanentError(f"Sign-in is set by halves: expected {', '.join(missing)} too; set all three or none.")
+    if missing and not is_loopback(settings.host):
+        raise PermanentError(
+            f"Listening on SOULCASTER_HOST {settings.host!r} without sign-in was refused: whoever reaches the app "
+            "would be its admin; set the three SOULCASTER_OIDC_* settings, or listen on 127.0.0.1."
+        )
+
+
 
 
 def load_settings() -> Settings:

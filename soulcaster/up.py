@@ -24,14 +24,14 @@ from typing import NoReturn
 
 from pydantic import SecretStr
 
-from soulcaster import children, db, prefect_api
+from soulcaster import children, db, prefect_api, sign_in
 from soulcaster.children import Family
 from soulcaster.db.screens import get_overview
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.export import list_clusters
 from soulcaster.models import Source
 from soulcaster.prefect_api import RunState
-from soulcaster.settings import Settings
+from soulcaster.settings import Settings, check_doors, is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ def up(
         KeyboardInterrupt: ended before it was done with what it was asked for.
     """
     settings = settings.model_copy(update={"home": settings.home.resolve()})
+    check_doors(settings)
     if file is not None:
         file = _checked(file)
     if not (ROOT / "prefect.yaml").is_file():
@@ -91,18 +92,29 @@ def _start_all(settings: Settings, members: Family, echo: Echo) -> None:
         echo(f"  {what:<16} ready after {time.monotonic() - begun:4.0f} s")
 
     echo(f"Starting Soulcaster in {settings.home} (the first start takes longest) ...")
-    server = [python, "-m", "prefect", "server", "start", "--host", host, "--port", str(settings.prefect_port)]
+    server = [
+        python,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        _prefect_host(settings),
+        "--port",
+        str(settings.prefect_port),
+    ]
     children.start(members, "prefect-server", server)
     receiver = [python, "-m", "uvicorn", "--factory", "app.webhook:make_app", "--no-access-log"]
     children.start(members, "receiver", [*receiver, "--host", host, "--port", str(settings.receiver_port)])
     app = [python, "-m", "streamlit", "run", "app/main.py", "--server.headless", "true"]
     app += ["--browser.gatherUsageStats", "false", "--server.address", host, "--server.port", str(settings.app_port)]
+    app += sign_in.prepare(settings)
     children.start(members, "app", app)
 
     _wait_for(members, "receiver", _url(settings, settings.receiver_port) + "/health")
     ready("receiver")
     echo("  waiting for the prefect server (the first time it builds its database: 10 s, or 40 s on a busy machine)")
-    _wait_for(members, "prefect-server", _url(settings, settings.prefect_port) + "/api/health")
+    _wait_for(members, "prefect-server", _api_url(settings) + "/health")
     ready("prefect server")
     with prefect_api.connect(_api_url(settings)) as client:
         left = prefect_api.tidy_after_restart(client)
@@ -148,7 +160,7 @@ def _first_run(settings: Settings, members: Family, file: Path | None, source: S
     }
     with prefect_api.connect(_api_url(settings)) as client:
         run_id = prefect_api.start_run(client, _REFRESH, {"params": params})
-    page = f"{_url(settings, settings.prefect_port)}/runs/flow-run/{run_id}"
+    page = f"{_prefect_url(settings)}/runs/flow-run/{run_id}"
     echo(f"Running the pipeline on {file or 'the bundled sample'}: {page}")
     begun = time.monotonic()
     run = _follow(settings, members, run_id, page, echo)
@@ -193,7 +205,7 @@ def _print_addresses(settings: Settings, echo: Echo) -> None:
     echo("Soulcaster is running:")
     echo(f"  app              {_url(settings, settings.app_port)}")
     echo(f"  receiver         {_url(settings, settings.receiver_port)}/ingest/<source>")
-    echo(f"  prefect          {_url(settings, settings.prefect_port)}")
+    echo(f"  prefect          {_prefect_url(settings)}")
     echo(f"  logs             {settings.home / 'logs'}")
     echo("Ctrl-C ends all of it.")
 
@@ -245,8 +257,17 @@ def _url(settings: Settings, port: int) -> str:
     return f"http://{_reachable_host(settings)}:{port}"
 
 
+def _prefect_host(settings: Settings) -> str:
+    """Prefect has no roles: it stays on this machine, also where the app does not."""
+    return settings.host if is_loopback(settings.host) else "127.0.0.1"
+
+
+def _prefect_url(settings: Settings) -> str:
+    return _url(settings.model_copy(update={"host": _prefect_host(settings)}), settings.prefect_port)
+
+
 def _api_url(settings: Settings) -> str:
-    return _url(settings, settings.prefect_port) + "/api"
+    return _prefect_url(settings) + "/api"
 
 
 def _checked(file: Path) -> Path:
