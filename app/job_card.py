@@ -52,7 +52,7 @@ def web_address(url: str | None) -> str | None:
 def show(job_id: str) -> None:
     """The whole job; drawn anew by the page while it is under way."""
     with told():
-        view = view_job(load_settings(), queries.project(), job_id)
+        view = view_job(queries.brief_settings(), queries.project(), job_id)
         _head(view)
         _buttons(view)
         _claims(view)

@@ -33,15 +33,25 @@ def project() -> str:
     return chosen or load_settings().project
 
 
+def brief_settings() -> Settings:
+    """The settings, with a wait for the store that a page can afford: for steps that a page reads by.
+
+    Raises:
+        PermanentError: a variable has a value it cannot have.
+    """
+    settings = load_settings()
+    wait = min(_WAIT_SECONDS, settings.lock_timeout_seconds)
+    return settings.model_copy(update={"lock_timeout_seconds": wait})
+
+
 def ask(query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Result of a function of `soulcaster.db.screens` or `cluster_screens`, from the cache while the store is the same.
 
     Raises:
         TransientError, PermanentError: as `screens.read_screen`.
     """
-    settings: Settings = load_settings()
-    path = settings.duckdb_path.resolve()
-    wait = min(_WAIT_SECONDS, settings.lock_timeout_seconds)
+    settings = brief_settings()
+    path, wait = settings.duckdb_path.resolve(), settings.lock_timeout_seconds
     name = f"{query.__module__}.{query.__qualname__}"
     answer: T = _read(
         str(path), _stamp(path), name, repr((args, kwargs)), lambda con: query(con, *args, **kwargs), wait

@@ -60,6 +60,29 @@ def add_source(
     _write(settings, lambda con: store.add_source(con, project_id, kind, name, options, actor=actor, now=now))
 
 
+def change_source(
+    settings: Settings,
+    project_id: str,
+    kind: Kind,
+    name: str,
+    options: SourceOptions,
+    *,
+    was: SourceOptions,
+    actor: str,
+) -> None:
+    """Give a source other options; it is read from the beginning again when they let other items in.
+
+    Raises:
+        PermanentError: no such source, or somebody changed the options `was` meanwhile.
+    """
+    require(actor, project_id, "configure", f"Changing source {kind}:{name}")
+    change = partial(
+        store.change_source, project_id=project_id, kind=kind, name=name, options=options, was=was, actor=actor,
+        now=datetime.now(UTC),
+    )  # fmt: skip
+    _write(settings, change)
+
+
 def remove_source(settings: Settings, project_id: str, kind: Kind, name: str, *, actor: str) -> None:
     """Forget a source and how far it was read; its items stay.
 

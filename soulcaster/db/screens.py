@@ -97,9 +97,11 @@ def rows_of(con: duckdb.DuckDBPyConnection, sql: str, params: dict[str, Any]) ->
 
 
 def list_projects(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Names of all projects that hold feedback or quarantined rows, sorted."""
+    """Names of all projects that were added or that hold anything, sorted."""
     rows = con.execute(
-        "SELECT DISTINCT project_id FROM items UNION SELECT DISTINCT project_id FROM quarantine ORDER BY 1"
+        "SELECT project_id FROM projects UNION SELECT DISTINCT project_id FROM items "
+        "UNION SELECT DISTINCT project_id FROM quarantine UNION SELECT DISTINCT project_id FROM sources "
+        "UNION SELECT DISTINCT project_id FROM repositories ORDER BY 1"
     ).fetchall()
     return [name for (name,) in rows]
 

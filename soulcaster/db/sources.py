@@ -15,6 +15,9 @@ from soulcaster.configured import ConfiguredSource, Cursor, Kind, PullState, Sou
 from soulcaster.db.activity import add_activity
 from soulcaster.errors import PermanentError
 
+_ACCESS = ("way", "token_variable", "client_id_variable", "client_secret_variable", "base_url")
+"""Options that say how a source is reached, not which of its items are taken."""
+
 _COLUMNS = "kind, name, options, is_paused, added_at, cursor, state, state_since, message, way, retry_at, pulled_at"
 
 
@@ -67,15 +70,44 @@ def add_source(
         PermanentError: the project has it already.
     """
     if any(each.kind == kind and each.name.casefold() == name.casefold() for each in list_sources(con, project_id)):
-        raise PermanentError(
-            f"Project {project_id!r} has the source {f'{kind}:{name}'!r} already; remove it first to change it."
-        )
+        raise PermanentError(f"Project {project_id!r} has the source {f'{kind}:{name}'!r} already; change it instead.")
     chosen = options.model_dump(exclude_defaults=True)
     con.execute(
         "INSERT INTO sources VALUES ($1, $2, $3, $4, false, $5, '{}', 'new', $5, '', NULL, NULL, NULL)",
         [project_id, kind, name, json.dumps(chosen), now],
     )
     _note(con, project_id, f"{kind}:{name}", actor=actor, action="source-add", detail=chosen, now=now)
+
+
+def change_source(
+    con: duckdb.DuckDBPyConnection,
+    project_id: str,
+    kind: Kind,
+    name: str,
+    options: SourceOptions,
+    *,
+    was: SourceOptions,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Other options for a source; it begins at the beginning when they let other items in, and is asked at once.
+
+    Raises:
+        PermanentError: the project has no such source, or its options are no longer those in `was`.
+    """
+    source = get_source(con, project_id, kind, name)
+    if source.options != was:
+        raise PermanentError(f"Changing source {source.source_id!r}: somebody changed it meanwhile; look again.")
+    if options == was:
+        return
+    is_same_intake = options.model_copy(update=dict.fromkeys(_ACCESS)) == was.model_copy(update=dict.fromkeys(_ACCESS))
+    chosen = options.model_dump(exclude_defaults=True)
+    con.execute(
+        "UPDATE sources SET options = $4, cursor = $5, retry_at = NULL "
+        "WHERE project_id = $1 AND kind = $2 AND name = $3",
+        [project_id, kind, source.name, json.dumps(chosen), json.dumps(source.cursor if is_same_intake else {})],
+    )
+    _note(con, project_id, source.source_id, actor=actor, action="source-change", detail=chosen, now=now)
 
 
 def remove_source(
