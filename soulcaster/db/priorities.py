@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from soulcaster.db.runs import find_published_run
@@ -112,17 +113,50 @@ _FACTS = """
     ORDER BY 1
 """
 
+_STATE = """
+    SELECT (
+        SELECT [count(*), bit_xor(hash(item_id, created_at, first_seen_at, source, author, source_group, user_count,
+                event_count, state, level, exception_type, labels, trust, title,
+                CASE WHEN title = '' THEN left(body, 160) END))]
+        FROM items WHERE project_id = $project
+    ), (
+        SELECT [count(*), bit_xor(hash(item_id, cluster_id))] FROM run_memberships
+        WHERE run_id = $run::UUID AND project_id = $project
+    ), (
+        SELECT [count(*), bit_xor(hash(cluster_id, status))] FROM clusters WHERE project_id = $project
+    ), (
+        SELECT CASE WHEN max(coalesce(created_at, first_seen_at)) > now() THEN now() END
+        FROM items WHERE project_id = $project
+    )
+"""
+"""Everything that `_FACTS` reads; the clock counts only while an item lies in the future."""
+
+_MOST_KEPT = 4
+_kept: OrderedDict[str, pl.DataFrame] = OrderedDict()
+"""Scored rows by the state they belong to, newest last: an app that draws page after page scores once."""
+
 
 def list_priorities(con: duckdb.DuckDBPyConnection, project_id: str) -> pl.DataFrame:
     """One scored row (see `soulcaster.priority`) for every cluster on show, the most urgent first; none before any run.
 
     Time is counted back from the project's newest item, so that an archive has urgent clusters too. Words are looked
     for in titles (in the beginning of a text without one) and in English only; other reports go by level, exception
-    and labels.
+    and labels. Scored once for each state of the store: what is kept is found by a hash of all that the query reads.
     """
+    run_id = find_published_run(con, project_id)
+    state = repr((project_id, run_id, con.execute(_STATE, {"project": project_id, "run": run_id}).fetchall()))
+    scored = _kept.get(state)
+    if scored is None:
+        scored = _kept[state] = _score_all(con, project_id, run_id)
+        while len(_kept) > _MOST_KEPT:
+            _kept.popitem(last=False)
+    return scored
+
+
+def _score_all(con: duckdb.DuckDBPyConnection, project_id: str, run_id: str | None) -> pl.DataFrame:
     params = {
         "project": project_id,
-        "run": find_published_run(con, project_id),
+        "run": run_id,
         "trusts": list(TRUSTS),
         "window_days": WINDOW_DAYS,
         "past_weeks": PAST_WEEKS,

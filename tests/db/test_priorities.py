@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -30,6 +31,29 @@ _UPDATE = """
         labels = d.labels, trust = d.trust, state = d.state, created_at = d.created_at
     FROM drawn d WHERE items.item_id = CAST(d.item_id AS UUID)
 """
+
+_CHANGES = (
+    "UPDATE items SET title = 'we lost all my data'",
+    "UPDATE items SET title = '', body = 'the app crashes'",
+    "UPDATE items SET author = 'one and only', source = 'github'",
+    "UPDATE items SET author = NULL, user_count = 12",
+    "UPDATE items SET author = NULL, user_count = 12, source_group = 'one'",
+    "UPDATE items SET event_count = event_count + 5",
+    "UPDATE items SET state = 'closed'",
+    "UPDATE items SET level = 'fatal'",
+    "UPDATE items SET exception_type = 'KeyError', title = 'a thing'",
+    "UPDATE items SET labels = ['blocker'], title = 'a thing'",
+    "UPDATE items SET trust = 'maintainer'",
+    "UPDATE items SET created_at = created_at - to_days(CAST(hash(item_id) % 90 AS INTEGER))",
+    "UPDATE items SET created_at = NULL",
+    "UPDATE clusters SET status = 'ignored'",
+    "DELETE FROM memberships WHERE hash(item_id) % 3 = 0",
+    (
+        "INSERT INTO assignments (run_id, project_id, item_id, assigned_at, label, cluster_id) "
+        "SELECT run_id, project_id, uuid(), now(), 0, NULL FROM published_runs"
+    ),
+)
+"""Whatever a priority is made of, changed."""
 
 
 @pytest.fixture
@@ -155,3 +179,24 @@ def test_regressed_clusters_come_up(path):
 def test_before_the_first_run_there_is_nothing_to_score(settings):
     """An empty store gives an empty frame."""
     assert 0 == read(settings.duckdb_path, lambda con: list_priorities(con, PROJECT)).height
+
+
+def test_nothing_changed_nothing_is_scored_again(path):
+    """A second look at the same state gets the very rows of the first, so a page costs no second scoring."""
+    first, second = (read(path, lambda con: list_priorities(con, PROJECT)) for _ in range(2))
+
+    assert first is second
+
+
+def test_what_is_kept_is_never_stale(path):
+    """Whatever a priority is made of: a change of it is scored, and taking it back gives the rows of before."""
+    with duckdb.connect(str(path)) as con:
+        before = list_priorities(con, PROJECT)
+        for change in _CHANGES:
+            con.execute("BEGIN")
+            con.execute(change)
+            after = list_priorities(con, PROJECT)
+            con.execute("ROLLBACK")
+
+            assert after is not before, change
+            assert before.equals(list_priorities(con, PROJECT)), change
