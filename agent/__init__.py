@@ -10,5 +10,7 @@ from __future__ import annotations
 EXIT_DONE = 0
 EXIT_BAD_JOB = 20
 EXIT_TOOL_MISSING = 21
+EXIT_PLACE = 22
+"""Not the job: its files, its gateway or the way back for its results were out of reach."""
 EXIT_DEADLINE = 124
 EXIT_INTERRUPTED = 143

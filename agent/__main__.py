@@ -1,4 +1,4 @@
-"""`python -m agent edit|verify|gateway|supervise|probe|scripted`: which of them runs is the first word."""
+"""`python -m agent edit|verify|task|gateway|supervise|probe|scripted`: which of them runs is the first word."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ def main(words: list[str]) -> int:
     entries: dict[str, Callable[[list[str]], int]] = {
         "edit": _edit,
         "verify": _verify,
+        "task": _task,
         "gateway": _gateway,
         "supervise": _supervise,
         "probe": _probe,
@@ -30,6 +31,12 @@ def _edit(words: list[str]) -> int:
 
 def _verify(words: list[str]) -> int:
     from agent.verify import run
+
+    return run(words)
+
+
+def _task(words: list[str]) -> int:
+    from agent.task import run
 
     return run(words)
 

@@ -31,7 +31,7 @@ class SchemaError(ValueError):
 
 
 def load(name: str) -> dict[str, Any]:
-    """The schema `job` or `report`."""
+    """The schema `job`, `report`, `ticket` or `ended`."""
     schema: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return schema
 

@@ -68,8 +68,10 @@ def test_the_base_is_named_by_digest_and_the_user_is_that_of_the_sandbox():
     assert "*@sha256:*" in instruction("RUN")[0]
     assert [f"{sandbox.UID}:{sandbox.UID}"] == instruction("USER")
     assert sandbox.TOOLS == environment()["SOULCASTER_AGENT_TOOLS"]
+    assert sandbox.FOLDER == environment()["SOULCASTER_AGENT_FOLDER"]
     assert sandbox.CODE == environment()["PYTHONPATH"]
     assert ['["/job"]'] == instruction("VOLUME")
+    assert "python3" == json.loads(instruction("ENTRYPOINT")[0])[0], "an init would keep the ticket's address readable"
     assert [] == [line for line in LINES if re.search(r"(?i)secret|token|api_key|password", line)]
 
 
@@ -77,7 +79,7 @@ def test_the_base_is_named_by_digest_and_the_user_is_that_of_the_sandbox():
 def test_the_entry_runs_on_a_read_only_root_as_its_user(tmp_path: Path):
     """Nothing is written outside the job folder, and the report says `container`."""
     folder = make_edit(tmp_path / "job", {"a.py": "a = 1\n"}, {"fix": {"files": {"a.py": "a = 2\n"}}})
-    entry = json.loads(instruction("ENTRYPOINT")[0])[2:]
+    entry = json.loads(instruction("ENTRYPOINT")[0])
     variables = environment() | {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
     command = ["bwrap", "--unshare-user", "--uid", str(sandbox.UID), "--unshare-net", "--ro-bind", "/", "/"]
     command += ["--dev", "/dev", "--proc", "/proc", "--bind", str(folder), str(folder), "--clearenv"]

@@ -1,0 +1,337 @@
+"""Launches the agent as a task on Fargate: one RunTask a token, found again by its stored request or by the conflict.
+
+`launch/ecs.json` of the job folder is written before the call, with everything the call says; with S3 it is the only
+memory. Tasks have no role: what they read and write goes through the addresses of `s3_folder`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import boto3
+from botocore.exceptions import ClientError
+from pydantic import BaseModel, ConfigDict, Field
+
+from soulcaster.errors import PermanentError, SoulcasterError, TransientError
+from soulcaster.fix_models import LaunchRequest, LaunchState
+from soulcaster.launchers.aws import CALMLY, call, code_of
+from soulcaster.launchers.ecs_tasks import AGENT, GATEWAY, judge_task
+from soulcaster.launchers.s3_folder import S3Folder
+
+_log = logging.getLogger(__name__)
+
+_USABLE_SECONDS = 1200
+"""A stored request is sent again for so long; then its ticket's address is signed anew."""
+
+_YOUNG_SECONDS = 120
+"""Just after RunTask, DescribeTasks may not know the task yet."""
+
+_NOTHING = "-"
+
+
+class EcsPlace(BaseModel):
+    """Where tasks run and their files lie."""
+
+    model_config = ConfigDict(frozen=True)
+
+    region: str = Field(min_length=1)
+    cluster: str = Field(min_length=1)
+    task_definition: str = Field(min_length=1, description="Family, family:revision or ARN; see docs/fixes.md.")
+    subnets: tuple[str, ...] = Field(min_length=1)
+    security_groups: tuple[str, ...] = Field(min_length=1)
+    bucket: str = Field(min_length=1)
+    prefix: str = "soulcaster"
+    is_spot: bool = False
+    has_public_ip: bool = False
+    log_group: str = ""
+    endpoint_url: str | None = Field(None, description="Another address of ECS and S3, for stand-ins.")
+
+
+class EcsLauncher:
+    """A `Launcher` over Fargate tasks.
+
+    Args:
+        place: where.
+        model_url: root of the Gemini service, or base of an OpenAI-compatible one; the gateway beside the agent goes
+            there. Its key is in the task definition alone.
+        poll_seconds: a task is looked at after so long, later more seldom, up to the second number.
+        stop_seconds: how long `stop` waits for the end.
+        progress_seconds: how often a running task hands over what is new.
+        gateway_port: loopback port of the gateway inside the task.
+    """
+
+    name = "ecs"
+
+    def __init__(
+        self,
+        place: EcsPlace,
+        *,
+        model_url: str,
+        poll_seconds: tuple[float, float] = (10.0, 30.0),
+        stop_seconds: float = 90.0,
+        progress_seconds: float = 15.0,
+        gateway_port: int = 8790,
+    ) -> None:
+        self.place = place
+        self._model_url = model_url
+        self._poll_seconds = poll_seconds
+        self._stop_seconds = stop_seconds
+        self._progress_seconds = progress_seconds
+        self._gateway_port = gateway_port
+        self._looked: dict[str, tuple[float, float]] = {}
+        self._folders: dict[str, S3Folder] = {}
+        self._clients: dict[str, Any] = {}
+
+    def launch(self, request: LaunchRequest) -> str:
+        """Start, or find what this token started; see `Launcher`."""
+        folder = request.folder.resolve()
+        if not (folder / "job.json").is_file():
+            raise PermanentError(f"Launching in {str(folder)!r} failed: there is no job.json; write it first.")
+        state = _read_state(folder)
+        if state is not None and state["token"] != request.token:
+            raise PermanentError(
+                f"Launching in {str(folder)!r} was refused: the folder belongs to another launch; make a new one."
+            )
+        if state is None:
+            state = self._prepare(request, folder, is_spot=self.place.is_spot and not request.is_second_try)
+        elif not state["task"] and time.time() > state["usable_until"]:
+            if self._objects(request.token, folder).has_results():
+                state = self._note(folder, state | {"task": _NOTHING, "started_at": time.time()})
+            else:
+                state = self._prepare(request, folder, is_spot=state["is_spot"], n_refused=state["n_refused"])
+        if not state["task"]:
+            state = self._run(request, state, folder)
+        return f"{request.token} {state['task']} {folder}"
+
+    def poll(self, handle: str) -> LaunchState:
+        """State now, by a look that is not too recent; see `Launcher`. Brings new results into the folder."""
+        token, task, folder = _read_handle(handle)
+        if not folder.is_dir():
+            return LaunchState(state="missing", reason=f"its folder {str(folder)!r} is gone")
+        due_at, seconds = self._looked.get(task, (-math.inf, 0.0))
+        if time.monotonic() < due_at:
+            return LaunchState(state="running")
+        objects = self._objects(token, folder)
+        found = self._describe(task)
+        if (found is None and self._is_young(folder)) or (found or {}).get("lastStatus", "STOPPED") != "STOPPED":
+            return self._running(task, seconds, objects)
+        seal, problems = objects.download()
+        self._looked.pop(task, None)
+        return judge_task(found, seal, problems, self.log_link(task))
+
+    def stop(self, handle: str) -> None:
+        """End it; see `Launcher`. Comes back when the task has ended and its work so far is in the folder.
+
+        Raises:
+            TransientError: it has not ended in time; it was told to.
+        """
+        token, task, folder = _read_handle(handle)
+        self._looked.pop(task, None)
+        if task != _NOTHING:
+            self._tell_to_stop(task)
+        deadline = time.monotonic() + self._stop_seconds
+        while not self._has_ended(task, folder):
+            if time.monotonic() > deadline:
+                raise TransientError(f"Stopping task {task!r} has not ended it yet; try again.")
+            time.sleep(min(5.0, self._poll_seconds[0]))
+        if folder.is_dir():
+            self._objects(token, folder).download()
+
+    def log_link(self, task: str) -> str:
+        """Address of the task's log in the AWS console; '' when the log group is not set."""
+        place = self.place
+        if not place.log_group or task == _NOTHING:
+            return ""
+        stream = f"{AGENT}/{AGENT}/{task.rpartition('/')[2]}"
+        group, stream = (quote(quote(word, safe=""), safe="").replace("%", "$") for word in (place.log_group, stream))
+        return (
+            f"https://{place.region}.console.aws.amazon.com/cloudwatch/home?region={place.region}"
+            f"#logsV2:log-groups/log-group/{group}/log-events/{stream}"
+        )
+
+    def _prepare(self, request: LaunchRequest, folder: Path, *, is_spot: bool, n_refused: int = 0) -> dict[str, Any]:
+        """Upload everything and write down what will be asked for; nothing was started before."""
+        limits = _read_model_limits(folder)
+        gateway = f"http://127.0.0.1:{self._gateway_port}" if limits else ""
+        address = self._objects(request.token, folder).upload(
+            request, gateway=gateway, progress_seconds=self._progress_seconds
+        )
+        words = {
+            "cluster": self.place.cluster,
+            "taskDefinition": self.place.task_definition,
+            "count": 1,
+            "clientToken": hashlib.sha256(f"{request.token} {is_spot} {n_refused}".encode()).hexdigest(),
+            "startedBy": request.token,
+            "enableExecuteCommand": False,
+            "networkConfiguration": {
+                "awsvpcConfiguration": {
+                    "subnets": list(self.place.subnets),
+                    "securityGroups": list(self.place.security_groups),
+                    "assignPublicIp": "ENABLED" if self.place.has_public_ip else "DISABLED",
+                }
+            },
+            "overrides": {"containerOverrides": self._overrides(address, limits)},
+        }
+        if is_spot:
+            words["capacityProviderStrategy"] = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
+        else:
+            words["launchType"] = "FARGATE"
+        state = {
+            "token": request.token, "task": "", "is_spot": is_spot, "n_refused": n_refused, "request": words,
+            "usable_until": time.time() + _USABLE_SECONDS, "started_at": 0.0,
+        }  # fmt: skip
+        return self._note(folder, state)
+
+    def _overrides(self, address: str, limits: dict[str, Any]) -> list[dict[str, Any]]:
+        """What differs from the task definition: everybody who may describe tasks can read it.
+
+        Without limits the gateway stays closed: that is what its task definition says.
+        """
+        agent = {
+            "name": AGENT,
+            "command": ["task"],
+            "environment": [{"name": "SOULCASTER_AGENT_TICKET", "value": address}],
+        }
+        gateway: dict[str, Any] = {"name": GATEWAY, "command": ["gateway", "--port", str(self._gateway_port)]}
+        if limits:
+            gateway["environment"] = [
+                {"name": "SOULCASTER_GATEWAY_LIMITS", "value": json.dumps(limits)},
+                {"name": "SOULCASTER_GATEWAY_URL", "value": self._model_url},
+            ]
+        return [agent, gateway]
+
+    def _run(self, request: LaunchRequest, state: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """The state with its task; RunTask with the stored request, so that sending it twice is harmless."""
+        answer = self._run_task(state["request"])
+        if isinstance(answer, str):
+            return self._note(folder, state | {"task": answer, "started_at": time.time()})
+        if answer.get("tasks"):
+            return self._note(folder, state | {"task": answer["tasks"][0]["taskArn"], "started_at": time.time()})
+        # Nothing was started, so the next try is a new request: the old token may be bound to this answer.
+        why = "; ".join(
+            f"{each.get('reason', 'no reason')} {each.get('detail', '')}".strip() for each in answer.get("failures", [])
+        )
+        again = self._prepare(request, folder, is_spot=False, n_refused=state["n_refused"] + 1)
+        if state["is_spot"]:
+            _log.warning(
+                "Fargate Spot took no task for launch %s (%s); it is asked for on demand.", state["token"], why
+            )
+            return self._run(request, again, folder)
+        raise TransientError(
+            f"Starting a task for launch {request.token!r} in cluster {self.place.cluster!r} found no place: "
+            f"{why or 'no task and no failure came back'}; try again."
+        )
+
+    def _run_task(self, words: dict[str, Any]) -> dict[str, Any] | str:
+        """The answer of RunTask; the ARN alone when this token has started a task with another request before."""
+        client = self._client("ecs")
+
+        def ask() -> dict[str, Any] | str:
+            try:
+                answer: dict[str, Any] = client.run_task(**words)
+            except ClientError as error:
+                known = error.response.get("resourceIds") or []
+                if code_of(error) == "ConflictException" and known:
+                    return str(known[0])
+                raise
+            return answer
+
+        answer: dict[str, Any] | str = call(f"Starting a task in cluster {self.place.cluster!r}", ask)
+        return answer
+
+    def _describe(self, task: str) -> dict[str, Any] | None:
+        """The task; None when ECS does not know it (any more)."""
+        if task == _NOTHING:
+            return None
+        found = call(
+            f"Describing task {task!r}", self._client("ecs").describe_tasks, cluster=self.place.cluster, tasks=[task]
+        )
+        tasks: list[dict[str, Any]] = found.get("tasks", [])
+        return tasks[0] if tasks else None
+
+    def _has_ended(self, task: str, folder: Path) -> bool:
+        found = self._describe(task)
+        return not self._is_young(folder) if found is None else found.get("lastStatus") == "STOPPED"
+
+    def _tell_to_stop(self, task: str) -> None:
+        client = self._client("ecs")
+
+        def ask() -> None:
+            try:
+                client.stop_task(cluster=self.place.cluster, task=task, reason="Soulcaster ended the launch")
+            except ClientError as error:
+                if code_of(error) != "InvalidParameterException":  # it is not known any more: it has ended
+                    raise
+
+        call(f"Stopping task {task!r}", ask)
+
+    def _running(self, task: str, seconds: float, objects: S3Folder) -> LaunchState:
+        """Note when to look again; what is new comes along, if it can."""
+        first, most = self._poll_seconds
+        seconds = min(most, seconds * 1.5) if seconds else first
+        try:
+            objects.download()
+        except SoulcasterError as error:
+            _log.warning("Progress of task %s was not read: %s", task, error)
+        self._looked[task] = (time.monotonic() + seconds, seconds)
+        return LaunchState(state="running")
+
+    def _is_young(self, folder: Path) -> bool:
+        state = _read_state(folder)
+        return state is not None and state["task"] != _NOTHING and time.time() - state["started_at"] < _YOUNG_SECONDS
+
+    def _objects(self, token: str, folder: Path) -> S3Folder:
+        if token not in self._folders:
+            self._folders[token] = S3Folder(self._client("s3"), self.place.bucket, self.place.prefix, token, folder)
+        return self._folders[token]
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401  boto3 has no types
+        if service not in self._clients:
+            self._clients[service] = call(
+                f"Opening a client of {service}", boto3.Session().client,
+                service_name=service, region_name=self.place.region, endpoint_url=self.place.endpoint_url,
+                config=CALMLY,
+            )  # fmt: skip
+        return self._clients[service]
+
+    def _note(self, folder: Path, state: dict[str, Any]) -> dict[str, Any]:
+        """Keep the state; on the disk before anything follows from it."""
+        private = folder / "launch"
+        private.mkdir(mode=0o700, exist_ok=True)
+        draft = private / f".ecs.json.{os.getpid()}"
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(private / "ecs.json")
+        return state
+
+
+def _read_state(folder: Path) -> dict[str, Any] | None:
+    """What was noted last; None when nothing was ever asked for from this folder."""
+    try:
+        state: dict[str, Any] = json.loads((folder / "launch" / "ecs.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return state
+
+
+def _read_handle(handle: str) -> tuple[str, str, Path]:
+    token, task, folder = handle.split(" ", 2)
+    return token, task, Path(folder)
+
+
+def _read_model_limits(folder: Path) -> dict[str, Any]:
+    """What the gateway may let through for all steps of the job together; {} when no step asks a model."""
+    edit = json.loads((folder / "job.json").read_text(encoding="utf-8")).get("edit")
+    if edit is None or edit["tool"]["name"] == "scripted":
+        return {}
+    return {name: edit["limits"][name] * len(edit["steps"]) for name in ("requests", "tokens", "cost_usd")}
