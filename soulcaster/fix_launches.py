@@ -1,4 +1,4 @@
-"""The four kinds of launches of a job: what each is given. Folders are made from the trusted side's files alone.
+"""The five kinds of launches of a job: what each is given. Folders are made from the trusted side's files alone.
 
 Nothing that an agent left is an input of a later launch, but for the patch of record and what reports claim.
 """
@@ -6,6 +6,7 @@ Nothing that an agent left is an input of a later launch, but for the patch of r
 from __future__ import annotations
 
 import secrets
+import shutil
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +15,9 @@ import duckdb
 from soulcaster import job_folders
 from soulcaster.db import jobs, read, repositories
 from soulcaster.db.jobs import EvidenceRow
+from soulcaster.errors import PermanentError
 from soulcaster.fix_case import Case
-from soulcaster.fix_models import JobDetail, Launch, Proof
+from soulcaster.fix_models import JobDetail, Launch, Proof, Revision
 from soulcaster.fixing import brief
 from soulcaster.fixing.patches import split
 from soulcaster.fixing.test_command import TestCommand, find
@@ -58,12 +60,60 @@ def prepare_base(case: Case) -> tuple[JobDetail, dict[str, Any]]:
     return detail, {"base_commit": commit, "brief_hash": brief_hash, "branch": _branch(case, brief_hash)}
 
 
+def prepare_round(case: Case, revision: Revision) -> JobDetail:
+    """What a round rests on: base tree and patch of the job whose change stands on the branch, as they were.
+
+    Raises:
+        PermanentError: that job's folder is gone.
+    """
+    settings, job = case.settings, case.job
+    source = job_folders.source_of(settings, revision.of_job)
+    if not source.is_file() or not _published_patch(case, revision).strip():
+        raise PermanentError(
+            f"Beginning round {job.round} of {job.repository!r}#{job.pr_number} expected the folder of job "
+            f"{revision.of_job!r} with its base and patch, got none; a person goes on from here."
+        )
+    job_folders.path_of(settings, job.job_id).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, job_folders.source_of(settings, job.job_id))
+    with job_folders.base_tree(settings, job.job_id) as tree:
+        command = find(tree, case.repository)
+    return case.detail.model_copy(
+        update={
+            "prompt_hashes": brief.hash_prompts(),
+            "test_command": command.model_dump() if command else None,
+        }
+    )
+
+
 def make_edit(case: Case) -> Launch:
     """Diagnose and fix; of a repository that only plans, diagnose alone."""
     steps: list[brief.StepName] = ["diagnose"] if case.repository.mode == "plan" else ["diagnose", "fix"]
     launch = case.next_launch("edit", job_folders.edit_deadline(case.settings, len(steps)))
     values = _values(case, brief.quote(_shown(case), fence := _fence()), fence=fence)
     return _write_edit(case, launch, {step: brief.render(step, values) for step in steps}, patch="")
+
+
+def make_revise(case: Case, revision: Revision) -> Launch:
+    """The published patch once more, with what came back on it."""
+    launch = case.next_launch("revise", job_folders.edit_deadline(case.settings, 1))
+    values = _values(
+        case,
+        "",
+        fence=(fence := _fence()),
+        diagnosis=brief.trim_diagnosis(case.detail.diagnosis),
+        remarks=brief.quote_back(revision.checks, revision.remarks, fence),
+    )
+    return _write_edit(case, launch, {"revise": brief.render("revise", values)}, patch=_published_patch(case, revision))
+
+
+def is_unrevised(case: Case, patch: str) -> bool:
+    """Whether the newest launch was to revise a published patch, and handed it back as it was."""
+    revision = case.detail.revision
+    return revision is not None and case.launch.purpose == "revise" and patch == _published_patch(case, revision)
+
+
+def _published_patch(case: Case, revision: Revision) -> str:
+    return job_folders.read_kept_patch(case.settings, revision.of_job, revision.patch_attempt)
 
 
 def make_repair(case: Case, proof: Proof) -> Launch:

@@ -43,18 +43,22 @@ def _queued(case: Case) -> Move | None:
     hold = find_hold(case)
     if hold:
         return None if hold == case.job.reason else Move("queued", hold)
-    detail, changes = fix_launches.prepare_base(case)
-    if not detail.item_ids:
-        return Move("blocked", "No report of the cluster may be quoted: all look like injections or spam.", detail)
+    revision, settings = case.detail.revision, case.settings
+    changes: dict[str, Any] = {}
+    if revision is not None:
+        detail = fix_launches.prepare_round(case, revision)
+    else:
+        detail, changes = fix_launches.prepare_base(case)
+        if not detail.item_ids:
+            return Move("blocked", "No report of the cluster may be quoted: all look like injections or spam.", detail)
     ready = _with(case, detail)
-    settings = case.settings
     changes |= {
         "attempt": 1,
         "tool": settings.agent_tool,
         "model": settings.agent_model,
         "launcher": case.launcher.name,
     }
-    launch = fix_launches.make_edit(ready)
+    launch = fix_launches.make_revise(ready, revision) if revision else fix_launches.make_edit(ready)
     return Move("launching", "The base was read, the brief is written.", detail, changes, new_launch=launch)
 
 
@@ -76,6 +80,7 @@ def _start(case: Case) -> Move | None:
     status: JobStatus = "verifying" if launch.mode == "verify" else "running"
     words = {
         "edit": "The agent looks for the cause.",
+        "revise": "The agent revises its change.",
         "repair": "The agent repairs its change, once.",
         "review": "The change is reviewed.",
         "verify": "Tests run over base and change.",
@@ -103,7 +108,8 @@ def _look(case: Case) -> Move | None:
     if report.tool.version:
         detail = detail.model_copy(update={"tool_version": f"{report.tool.name} {report.tool.version}"[:200]})
     case = _with(case, detail, launch=ended)
-    move = {"edit": _edited, "repair": _edited, "verify": _verified, "review": _reviewed}[launch.purpose](case, report)
+    take = {"verify": _verified, "review": _reviewed}.get(launch.purpose, _edited)
+    move = take(case, report)
     changes = {"sandbox": report.sandbox, **sum_steps(case), **move.changes}
     return Move(move.status, move.reason, move.detail or detail, changes, move.new_launch, told_launch=ended)
 
@@ -132,6 +138,8 @@ def _repeat(case: Case) -> Launch:
     purpose = case.launch.purpose
     if purpose == "edit":
         return fix_launches.make_edit(case)
+    if purpose == "revise" and case.detail.revision is not None:
+        return fix_launches.make_revise(case, case.detail.revision)
     if purpose == "repair" and case.detail.proof is not None:
         return fix_launches.make_repair(case, case.detail.proof)
     if purpose == "review":
@@ -164,25 +172,22 @@ def _edited(case: Case, report: Report) -> Move:
     patch = job_folders.read_patch(case.settings, case.launch)
     if not patch.strip():
         return Move("no_change", "The agent handed back no change.", detail)
+    if fix_launches.is_unrevised(case, patch):
+        return Move("no_change", "The agent left the change as it is.", _answered(detail, report))
     return _examine(_with(case, detail), report, patch)
 
 
 def _examine(case: Case, report: Report, patch: str) -> Move:
     """Policy over the text of the patch, then the test runs."""
     settings, job = case.settings, case.job
-    answers = [step.answer for step in report.steps if step.name in ("fix", "repair")]
     findings = check(
         patch,
         case.repository,
         list_secrets(settings, case.repository),
         known_paths=job_folders.list_base_paths(settings, job.job_id),
     )
-    detail = case.detail.model_copy(
-        update={
-            "findings": findings,
-            "patch_attempt": case.launch.attempt,
-            "answer": brief.parse_answer(answers[-1]).model_dump() if answers else {},
-        }
+    detail = _answered(case.detail, report).model_copy(
+        update={"findings": findings, "patch_attempt": case.launch.attempt}
     )
     job_folders.keep_patch(settings, case.launch, patch)
     if is_blocked(findings):
@@ -199,6 +204,14 @@ def _examine(case: Case, report: Report, patch: str) -> Move:
     detail = detail.model_copy(update={"test_command": command.model_dump()})
     launch = fix_launches.make_verify(_with(case, detail), command)
     return _launching(launch, "The patch passed policy; tests are next.", detail)
+
+
+def _answered(detail: JobDetail, report: Report) -> JobDetail:
+    """With what the step says it did; where it says nothing, what an earlier one said stays."""
+    answers = [step.answer for step in report.steps if step.name in ("fix", "revise", "repair")]
+    said = brief.parse_answer(answers[-1]).model_dump() if answers else {}
+    kept = {name: each for name, each in detail.answer.items() if not said.get(name)}
+    return detail.model_copy(update={"answer": {**said, **kept}})
 
 
 def _verified(case: Case, report: Report) -> Move:

@@ -1,4 +1,5 @@
-"""Follow our pull requests: merged is fixed, closed is back with the reason, reported again is regressed.
+"""Follow our pull requests: merged is fixed, closed is back with the reason, reported again is regressed, what came
+back on an open one begins a round.
 
 What is read is stored in one transaction; comments wait in the outbox and are posted afterwards, each once.
 """
@@ -11,6 +12,7 @@ from itertools import groupby
 from duckdb import DuckDBPyConnection
 from github.Repository import Repository as RemoteRepository
 
+from soulcaster import revise
 from soulcaster.db import comments as outbox
 from soulcaster.db import follow as store
 from soulcaster.db import jobs, read, repositories, triage, write
@@ -49,7 +51,7 @@ def follow(
     actor: str = ACTOR,
     seconds_between_writes: float = 1.0,
 ) -> FollowReport:
-    """Read the state of our pull requests in one repository, store what changed, post what waits.
+    """Read the state of our pull requests in one repository, store what changed, begin rounds, post what waits.
 
     Raises:
         PermanentError: no such repository, or GitHub refuses the token.
@@ -72,10 +74,11 @@ def follow(
     seen = read_pulls(remote, {job.pr_number for job in followed if job.pr_number is not None})
 
     def store_seen(con: DuckDBPyConnection) -> FollowReport:
-        return _store(con, project_id, wanted.name, seen, actor=actor, now=datetime.now(UTC))
+        return _store(con, settings, project_id, wanted.name, seen, actor=actor, now=datetime.now(UTC))
 
     report = write(settings.duckdb_path, store_seen, timeout_seconds=settings.lock_timeout_seconds)
     if not switched_off:
+        revise.begin_rounds(settings, project_id, wanted, remote, login, seen, report, actor=actor)
         _post_waiting(settings, project_id, remote, login, report)
     return report
 
@@ -101,24 +104,38 @@ def _followed(con: DuckDBPyConnection, project_id: str, repository: str | None =
 
 
 def _store(
-    con: DuckDBPyConnection, project_id: str, repository: str, seen: list[SeenPullRequest], *, actor: str, now: datetime
+    con: DuckDBPyConnection,
+    settings: Settings,
+    project_id: str,
+    repository: str,
+    seen: list[SeenPullRequest],
+    *,
+    actor: str,
+    now: datetime,
 ) -> FollowReport:
     report = FollowReport(repository=repository)
-    by_number = {pull.number: pull for pull in seen}
     newest = _newest(con, project_id, repository)
+    by_number: dict[int, list[Job]] = {}
     for job in _followed(con, project_id, repository):
-        pull = by_number.get(job.pr_number or 0)
-        if pull is None:
+        by_number.setdefault(job.pr_number or 0, []).append(job)
+    for pull in seen:
+        if pull.number not in by_number:
             continue
+        speaker, *older = by_number[pull.number]
         if pull.state == "open":
             report.n_open += 1
             report.failing += [pull.url] if pull.ci == "failing" else []
-        _note(con, project_id, job, pull, actor, now)
-        if pull.state != job.pr_state:
-            jobs.update_job(con, job, actor=actor, now=now, pr_state=pull.state, merged_at=pull.merged_at)
-            _move(con, project_id, job, pull, report, actor)
-        if job.job_id in newest:
-            _queue(con, project_id, job, pull, now)
+            revise.queue_answers(con, settings, project_id, repository, pull, now)
+        else:
+            revise.end_rounds(con, project_id, repository, pull, actor=actor, now=now)
+        _note(con, project_id, speaker, pull, actor, now)
+        for job in (speaker, *older):
+            if pull.state != job.pr_state:
+                jobs.update_job(con, job, actor=actor, now=now, pr_state=pull.state, merged_at=pull.merged_at)
+        if pull.state != speaker.pr_state:
+            _move(con, project_id, speaker, pull, report, actor)
+        if speaker.job_id in newest:
+            _queue(con, project_id, speaker, pull, now)
     return report
 
 
@@ -157,7 +174,11 @@ def _move(
         detail["fixed_at"] = pull.merged_at.isoformat() if pull.merged_at else ""
     elif pull.state == "closed":
         report.closed.append(pull.url)
-        seen, status, reason = ("pr_open",), "new", f"pull request #{pull.number} was closed without being merged"
+        seen, status, reason = (
+            ("pr_open", "fixing"),
+            "new",
+            f"pull request #{pull.number} was closed without being merged",
+        )
     elif job.pr_state == "closed":
         report.reopened.append(pull.url)
     else:

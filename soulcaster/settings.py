@@ -32,6 +32,15 @@ class Settings(BaseSettings):
     gemini_base_url: str | None = Field(None, description="Other address of the Gemini API (proxy, stand-in).")
     gemini_embedding_model: str = Field("gemini-embedding-001", description="Gemini embedding model.")
     gemini_requests_per_minute: int = Field(90, ge=1, le=10_000, description="Ceiling for calls to Gemini.")
+    llm: Literal["auto", "gemini", "none"] = Field(
+        "auto", description="Who writes titles and summaries: auto = Gemini when a key is set, else picked from texts."
+    )
+    llm_model: str = Field("gemini-2.5-flash", pattern=r"^[A-Za-z0-9./_-]{1,100}$", description="Model that writes.")
+    llm_calls_per_day: int = Field(2_000, ge=0, description="Most questions of a project in a day (UTC).")
+    llm_tokens_per_day: int = Field(5_000_000, ge=0, description="Most tokens of a project in a day.")
+    llm_cost_per_day_usd: float = Field(2.0, ge=0, description="Most money of a project in a day.")
+    llm_input_usd: float = Field(0.30, ge=0, description="Price of a million tokens that the model reads.")
+    llm_output_usd: float = Field(2.50, ge=0, description="Price of a million tokens that it writes.")
     source_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for an answer of a source.")
     lock_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for the store's lock.")
     max_body_chars: int = Field(20_000, ge=500, le=1_000_000, description="Longer bodies are cut, and noted.")
@@ -49,6 +58,13 @@ class Settings(BaseSettings):
     keep_runs_days: float = Field(30.0, ge=0, le=36_500, description="Days for which every grouping is kept.")
     host: str = Field("127.0.0.1", description="Address that app, receiver and Prefect server listen on.")
     app_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit app.")
+    app_url: str = Field(
+        "", max_length=300, description="Address at which people reach the app; http://localhost:<port> when empty."
+    )
+    oidc_metadata_url: str = Field("", max_length=300, description="Sign-in: the provider's openid-configuration.")
+    oidc_client_id: str = Field("", max_length=300, description="Sign-in: our id at the provider.")
+    oidc_client_secret: SecretStr | None = Field(None, description="Sign-in: our secret at the provider.")
+    api_requests_per_minute: int = Field(300, ge=1, le=100_000, description="Requests of one token to the HTTP API.")
     receiver_port: int = Field(8787, ge=1, le=65535, description="Port of the webhook receiver.")
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server and its UI.")
     receiver_max_bytes: int = Field(1_000_000, ge=1, le=50_000_000, description="Largest body the receiver takes.")
@@ -58,13 +74,6 @@ class Settings(BaseSettings):
     agent_tool: AgentTool = Field("kilo", description="Coding tool that edits; scripted replays `agent_script`.")
     agent_model: str = Field("gemini-2.5-flash", pattern=r"^[A-Za-z0-9./_-]{1,100}$", description="Model it asks.")
     agent_protocol: Literal["gemini", "openai"] = Field("gemini", description="What the model's address speaks.")
-    app_url: str = Field(
-        "", max_length=300, description="Address at which people reach the app; http://localhost:<port> when empty."
-    )
-    oidc_metadata_url: str = Field("", max_length=300, description="Sign-in: the provider's openid-configuration.")
-    oidc_client_id: str = Field("", max_length=300, description="Sign-in: our id at the provider.")
-    oidc_client_secret: SecretStr | None = Field(None, description="Sign-in: our secret at the provider.")
-    api_requests_per_minute: int = Field(300, ge=1, le=100_000, description="Requests of one token to the HTTP API.")
     agent_model_url: str = Field(
         "https://generativelanguage.googleapis.com", max_length=300, description="Where the model answers."
     )
@@ -80,6 +89,9 @@ class Settings(BaseSettings):
     fix_approval: Literal["anonymous", "always"] = Field(
         "anonymous", description="Which fixes wait for a person before an edit is tried."
     )
+    fix_rounds: int = Field(
+        2, ge=0, le=10, description="Most revisions of a pull request that CI or reviewers ask for."
+    )
     fix_open_unverified: bool = Field(default=False, description="Propose patches that no test run could judge.")
     fix_job_tokens: int = Field(6_000_000, ge=1, description="Most tokens of one job, over all its steps.")
     fix_job_cost_usd: float = Field(5.0, gt=0, description="Most money of one job.")
@@ -87,6 +99,11 @@ class Settings(BaseSettings):
     fix_tokens_per_day: int = Field(30_000_000, ge=1, description="Most tokens of a project's jobs in 24 hours.")
     fix_cost_per_day_usd: float = Field(25.0, gt=0, description="Most money of a project's jobs in 24 hours.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own logs.")
+
+    @property
+    def has_sign_in(self) -> bool:
+        """Whether people sign in at a provider before they see anything."""
+        return bool(self.oidc_metadata_url and self.oidc_client_id and self.oidc_client_secret)
 
     @property
     def duckdb_path(self) -> Path:
@@ -100,11 +117,6 @@ class Settings(BaseSettings):
 
     @property
     def inbox_path(self) -> Path:
-    @property
-    def has_sign_in(self) -> bool:
-        """Whether people sign in at a provider before they see anything."""
-        return bool(self.oidc_metadata_url and self.oidc_client_id and self.oidc_client_secret)
-
         """Folder of received, not yet drained webhook bodies."""
         return self.home / "inbox"
 
@@ -119,18 +131,6 @@ class Settings(BaseSettings):
         return self.home / "repositories"
 
 
-def read_secret(name: str) -> SecretStr:
-    """Value of a variable that a source names for its secret, from the environment or `.env`.
-
-    Raises:
-        PermanentError: it is not set or empty; names the variable.
-    """
-    value = os.environ.get(name) or dotenv_values(".env").get(name)
-    if not value:
-        raise PermanentError(
-            f"Reading the secret of a source failed: variable {name} is not set; set it where pulls run."
-        )
-    return SecretStr(value)
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens there."""
     if host == "localhost":
@@ -162,6 +162,18 @@ def check_doors(settings: Settings) -> None:
         )
 
 
+def read_secret(name: str) -> SecretStr:
+    """Value of a variable that a source names for its secret, from the environment or `.env`.
+
+    Raises:
+        PermanentError: it is not set or empty; names the variable.
+    """
+    value = os.environ.get(name) or dotenv_values(".env").get(name)
+    if not value:
+        raise PermanentError(
+            f"Reading the secret of a source failed: variable {name} is not set; set it where pulls run."
+        )
+    return SecretStr(value)
 
 
 def load_settings() -> Settings:

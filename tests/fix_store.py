@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from grouping_store import PROJECT, add_items, row
+from grouping_store import PROJECT, add_items, query, row
 from standins.forge import Forge
 
-from soulcaster.db import repositories, write
+from soulcaster import job_folders
+from soulcaster.db import jobs, read, repositories, write
 from soulcaster.fix_models import Repository
 from soulcaster.items import item_id
 from soulcaster.settings import Settings
 
+SECRET = "canary-key-0123456789-do-not-leak"
 CLUSTER = "c1000000-0000-4000-8000-000000000001"
 RUN = "d1000000-0000-4000-8000-000000000001"
 NAME = "acme/notes"
@@ -29,6 +31,32 @@ NEW_TEST = f"{TEST}\n\ndef test_first_row_counts():\n    assert total([1, 2]) ==
 DIAGNOSIS = {"fixability": "fixable", "cause": "total() leaves out the first row (notes.py:3)", "files": ["notes.py"]}
 REVIEW = {"fixes_cause": True, "unrelated": False, "suspicious": False, "comment": "Small and to the point."}
 ANSWER = {"change": "All rows are summed.", "addressed": ["r1"], "paraphrases": ["Totals miss the first row."]}
+
+
+def plan(**changes):
+    """An honest fix, with these parts replaced."""
+    honest = {
+        "diagnose": {"diagnosis": DIAGNOSIS},
+        "fix": {"files": {"notes.py": FIXED, "tests/test_notes.py": NEW_TEST}, "answer": json.dumps(ANSWER)},
+        "repair": {"answer": json.dumps(ANSWER)},
+        "review": {"review": REVIEW},
+    }
+    return {**honest, **changes}
+
+
+def detail_of(settings, job):
+    """What the job found out."""
+    return read(settings.duckdb_path, lambda con: jobs.get_detail(con, PROJECT, job.job_id))
+
+
+def cluster_status(settings):
+    """As the store has it."""
+    return query(settings, "SELECT status FROM clusters")[0][0]
+
+
+def job_json(settings, job, folder):
+    """What a launch was asked for."""
+    return json.loads((job_folders.path_of(settings, job.job_id) / folder / "job.json").read_text())
 
 
 def script(**steps: dict[str, Any]) -> dict[str, Any]:

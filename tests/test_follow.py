@@ -71,6 +71,7 @@ def add_job(settings, forge, number: int, *, job_id: str = "job-1", minutes: int
     job = Job(
         job_id=job_id, project_id=PROJECT, cluster_id=CLUSTER, repository=NAME, status="pr_open", branch=BRANCH,
         pr_number=number, pr_state="open", head_commit=forge.find_head(NAME, BRANCH), actor="ana",
+        base_commit=forge.find_head(NAME, "main"),
         created_at=START + timedelta(minutes=minutes), changed_at=START,
     )  # fmt: skip
     write(settings.duckdb_path, lambda con: jobs.add_job(con, job, JobDetail()))

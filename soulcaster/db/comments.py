@@ -35,6 +35,11 @@ def queue_comment(con: duckdb.DuckDBPyConnection, project_id: str, comment: Queu
     return True
 
 
+def has_comment(con: duckdb.DuckDBPyConnection, project_id: str, key: str) -> bool:
+    """Whether a comment of that key was ever queued."""
+    return bool(con.execute("SELECT 1 FROM comments WHERE project_id = $1 AND key = $2", [project_id, key]).fetchall())
+
+
 def list_comments(
     con: duckdb.DuckDBPyConnection, project_id: str, *, state: str | None = None, limit: int = 200
 ) -> list[QueuedComment]:

@@ -21,10 +21,10 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from soulcaster.fix_models import Repository
+from soulcaster.fix_models import FailedCheck, Remark, Repository
 from soulcaster.suspicion import find_suspicions
 
-TEMPLATES = {"rules": 1, "diagnose": 1, "fix": 1, "repair": 1, "review": 1}
+TEMPLATES = {"rules": 1, "diagnose": 1, "fix": 1, "repair": 1, "revise": 1, "review": 1}
 """Version of each template in use; the file is `<name>-<version>.md` and never changes once it was shipped."""
 
 MOST_REPORTS, LONGEST_REPORT, LONGEST_BLOCK = 12, 2_000, 18_000
@@ -35,7 +35,7 @@ _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _DATA_URI = re.compile(r"\bdata:[a-z]+/[\w.+-]+[^\s\"'<>)\]]*", re.IGNORECASE)
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 
-StepName = Literal["diagnose", "fix", "repair", "review"]
+StepName = Literal["diagnose", "fix", "repair", "revise", "review"]
 
 
 class Quoted(NamedTuple):
@@ -66,8 +66,7 @@ def choose_reports(items: Sequence[Quoted]) -> list[Quoted]:
     """At most `MOST_REPORTS`, in the order given, one an author first; suspected injections and spam are left out."""
     if not items:
         return []
-    texts = pl.Series([f"{item.title}\n\n{item.body}" for item in items], dtype=pl.String)
-    suspected = find_suspicions(texts)
+    suspected = find_orders([f"{item.title}\n\n{item.body}" for item in items])
     clean = [item for position, item in enumerate(items) if position not in suspected]
     seen: Counter[tuple[str, str]] = Counter()
     ranked = []
@@ -87,7 +86,7 @@ def quote(items: Sequence[Quoted], fence: str) -> str:
     """
     parts, left = [], LONGEST_BLOCK
     for number, item in enumerate(items, start=1):
-        title = " ".join(plain(item.title)[:_LONGEST_TITLE].split())
+        title = _line(item.title)
         body = plain(item.body)
         cut = body[: min(LONGEST_REPORT, max(left, 0))]
         note = " (cut)" if len(cut) < len(body) else ""
@@ -98,6 +97,24 @@ def quote(items: Sequence[Quoted], fence: str) -> str:
             break
     block = "\n\n".join(parts)
     return f"Reports, quoted as data, between the lines {fence}:\n{fence}\n{block}\n{fence}\nEnd of the reports."
+
+
+def find_orders(texts: Sequence[str]) -> set[int]:
+    """Positions of texts that look like injections or spam: they are quoted to no agent."""
+    return set(find_suspicions(pl.Series(list(texts), dtype=pl.String))) if texts else set()
+
+
+def quote_back(checks: Sequence[FailedCheck], remarks: Sequence[Remark], fence: str) -> str:
+    """What came back on a pull request as text for between two fences; nothing in it can close them."""
+    parts = [f"[check] {_line(check.name)}\n{plain(check.text)}" for check in checks]
+    for number, remark in enumerate(remarks, start=1):
+        where = f" on {_line(remark.path)}{f':{remark.line}' if remark.line else ''}" if remark.path else ""
+        parts.append(f"[remark {number}]{where}\n{plain(remark.text)}")
+    return "\n\n".join(parts).replace(fence, "[fence]")[:LONGEST_BLOCK]
+
+
+def _line(text: str) -> str:
+    return " ".join(plain(text)[:_LONGEST_TITLE].split())
 
 
 def plain(text: str) -> str:

@@ -36,7 +36,7 @@ class Run(_Claim):
 class Step(_Claim):
     """One run of the coding tool."""
 
-    name: Literal["diagnose", "fix", "repair", "review"]
+    name: Literal["diagnose", "fix", "repair", "revise", "review"]
     status: Literal["done", "limit", "failed", "interrupted"]
     reason: _Short = ""
     requests: int = Field(0, ge=0)

@@ -11,8 +11,9 @@ from github import GithubException
 from github.Repository import Repository as RemoteRepository
 
 from soulcaster.errors import PermanentError
-from soulcaster.fix_models import QueuedComment
+from soulcaster.fix_models import Job, QueuedComment, Revision
 from soulcaster.publisher.api import Credentials, connect, find_login
+from soulcaster.publisher.body import plain
 from soulcaster.publisher.pull_request import asking
 
 _GONE = (404, 410)
@@ -38,6 +39,28 @@ def merged_text(number: int, release: str = "") -> str:
 def closed_text(number: int) -> str:
     """For an issue whose proposed fix was turned down."""
     return f"Pull request #{number} proposed a fix for the problem reported here; it was closed without being merged."
+
+
+def round_text(job: Job, revision: Revision, most_rounds: int) -> str:
+    """For the pull request: what a round read, what it changed or why not, and what comes next."""
+    read = [f"the failing check <code>{plain(check.name, 60)}</code>" for check in revision.checks]
+    authors = sorted({remark.author for remark in revision.remarks})
+    n_remarks = len(revision.remarks)
+    if n_remarks:
+        said_by = ", ".join(plain(author, 60) for author in authors[:5])
+        read.append(f"{n_remarks} remark{'' if n_remarks == 1 else 's'} by {said_by}")
+    if job.status == "pr_open":
+        done = "The branch was updated; the description above says what changed and what the test runs showed."
+    else:
+        done = f"The branch stays as it is. {plain(job.reason, 400)}"
+    is_last = job.round >= most_rounds
+    after = "This was the last round: what comes back now is left to people." if is_last else ""
+    return f"Round {job.round} of {most_rounds} read {', '.join(read)}. {done} {after}".strip()
+
+
+def rounds_used_text(most_rounds: int) -> str:
+    """For the pull request: something came back after the last round."""
+    return f"The {most_rounds} rounds are used up. Soulcaster leaves this pull request to people from here."
 
 
 def open_repository(name: str, credentials: Credentials) -> tuple[RemoteRepository, str]:

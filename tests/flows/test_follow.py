@@ -36,7 +36,7 @@ def test_one_repository_that_fails_stops_nobody(settings, tmp_path, monkeypatch)
         write(settings.duckdb_path, store)
         forge.add_repository("acme/good", {"a": "a\n"})
         forge.push("acme/good", "soulcaster/x", {"a": "b\n"})
-        from standins.forge_api import open_issue
+        from standins.forge_shown import open_issue
 
         number = open_issue(forge, "acme/good", "Fix", "", ["soulcaster"], login="robot")
         forge.pulls["acme/good", number] = {

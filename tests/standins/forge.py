@@ -19,7 +19,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from standins import forge_api
+from standins import forge_api, forge_shown
 from standins.wire_server import Answer, Request, Wire, running
 
 PERSON = ("-c", "user.name=Pat Person", "-c", "user.email=pat@example.org")
@@ -56,6 +56,7 @@ class Forge(Wire):
     pulls: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     comments: dict[int, dict[str, Any]] = field(default_factory=dict)
     reviews: dict[tuple[str, int], list[dict[str, Any]]] = field(default_factory=dict)
+    line_remarks: dict[tuple[str, int], list[dict[str, Any]]] = field(default_factory=dict)
     check_runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     statuses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     pushes: list[tuple[str, str]] = field(default_factory=list)
@@ -79,7 +80,8 @@ class Forge(Wire):
     def pull_requests(self) -> list[dict[str, Any]]:
         """All pull requests as the API shows them, oldest first."""
         with self.guard:
-            return [forge_api.show_pull(self, name, number) for name, number in sorted(self.pulls, key=lambda k: k[1])]
+            places = sorted(self.pulls, key=lambda place: place[1])
+            return [forge_shown.show_pull(self, name, number) for name, number in places]
 
     def clone_url(self, name: str) -> str:
         """Address for git."""
@@ -152,7 +154,7 @@ class Forge(Wire):
     def add_issue(self, name: str, title: str, *, body: str = "", labels: list[str] | None = None) -> int:
         """An issue opened by somebody; its number."""
         with self.guard:
-            return forge_api.open_issue(self, name, title, body, labels or [], login="reporter")
+            return forge_shown.open_issue(self, name, title, body, labels or [], login="reporter")
 
     def merge(self, name: str, number: int) -> str:
         """A person merges a pull request; the merge commit."""
@@ -162,30 +164,50 @@ class Forge(Wire):
             tree = self.git(name, "rev-parse", f"{head}^{{tree}}")
             commit = self.git(name, *PERSON, "commit-tree", tree, "-p", base, "-p", head, "-m", f"Merge #{number}")
             self.git(name, "update-ref", f"refs/heads/{pull['base']}", commit)
-            forge_api.end_pull(self, name, number, merge_commit=commit)
+            forge_shown.end_pull(self, name, number, merge_commit=commit)
             return commit
 
     def close(self, name: str, number: int) -> None:
         """A person closes a pull request without merging."""
         with self.guard:
-            forge_api.end_pull(self, name, number, merge_commit=None)
+            forge_shown.end_pull(self, name, number, merge_commit=None)
 
     def review(self, name: str, number: int, login: str, state: str, body: str = "") -> None:
         """A person reviews: APPROVED, CHANGES_REQUESTED or COMMENTED."""
         with self.guard:
-            commit = forge_api.show_pull(self, name, number)["head"]["sha"]
+            commit = forge_shown.show_pull(self, name, number)["head"]["sha"]
             self.reviews.setdefault((name, number), []).append(
                 {"id": 900 + self.ticks, "user": {"login": login, "type": "User"}, "state": state, "body": body,
                  "commit_id": commit, "submitted_at": self.now()}
             )  # fmt: skip
             self.pulls[name, number]["requested"].discard(login)
 
-    def check(self, commit: str, name: str, conclusion: str | None) -> None:
+    def remark(self, name: str, number: int, login: str, text: str, *, path: str = "", line: int | None = None) -> None:
+        """A person remarks on a line of a pull request, or, without a path, in its conversation."""
+        with self.guard:
+            if not path:
+                self.comments[5000 + len(self.comments)] = {
+                    "place": (name, number), "login": login, "body": text, "created_at": self.now(),
+                    "updated_at": self.now(),
+                }  # fmt: skip
+                return
+            self.line_remarks.setdefault((name, number), []).append(
+                {"id": 800 + self.ticks, "user": forge_shown.show_user(login), "body": text, "path": path, "line": line,
+                 "created_at": self.now(), "url": f"{self.url}/remarks/{self.ticks}"}
+            )  # fmt: skip
+
+    def check(
+        self, commit: str, name: str, conclusion: str | None, *, said: str = "", notes: tuple[str, ...] = ()
+    ) -> None:
         """CI answers for a commit; None: it is still running."""
         status = "completed" if conclusion else "in_progress"
+        check_id = 700 + sum(len(runs) for runs in self.check_runs.values())
+        shown = [{"path": "notes.py", "start_line": 1, "end_line": 1, "message": note} for note in notes]
         self.check_runs.setdefault(commit, []).append(
-            {"id": 700 + len(self.check_runs), "name": name, "status": status, "conclusion": conclusion,
-             "html_url": f"{self.url}/checks/{name}", "head_sha": commit}
+            {"id": check_id, "name": name, "status": status, "conclusion": conclusion, "head_sha": commit,
+             "html_url": f"{self.url}/checks/{name}", "url": f"{self.url}/repos/acme/notes/check-runs/{check_id}",
+             "output": {"title": name, "summary": said, "text": None, "annotations_count": len(notes)},
+             "annotations": shown}
         )  # fmt: skip
 
     def now(self) -> str:
