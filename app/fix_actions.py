@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import people, queries, runs
 from app.words import plain, told
-from soulcaster import fix
+from soulcaster import fix, launching
 from soulcaster.db.jobs import list_jobs
 from soulcaster.db.repositories import list_repositories
 from soulcaster.errors import SoulcasterError
@@ -36,7 +36,7 @@ def _dialog(cluster_id: str) -> None:
         if not names:
             st.info("No repository is configured: `soulcaster repo add owner/name --mode draft`.", icon="🔧")
             return
-        fix.check_ready(load_settings())
+        launching.check_ready(load_settings())
         st.markdown(
             "An agent without secrets looks for the cause and writes a patch; test runs of ours prove it or not; "
             "what holds becomes one **draft** pull request. Nothing is merged."

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import acting, fix_actions, people, queries
 from app.words import ago, duration, exact, is_web_link, number, plain, told
-from soulcaster import fix
+from soulcaster import fix, launching
 from soulcaster.fix_models import FINAL_STATUSES, Finding, Proof, ProofRow
 from soulcaster.job_view import JobView, LaunchView, view_job
 from soulcaster.settings import load_settings
@@ -102,7 +102,7 @@ def _buttons(view: JobView) -> None:
         if job.status not in FINAL_STATUSES and st.button("Cancel it", icon="⛔", key="job-cancel"):
             do = functools.partial(
                 fix.cancel, load_settings(), queries.project(), job.job_id, actor=people.actor(),
-                launcher=fix.make_launcher(load_settings()),
+                launcher=launching.make_launcher(load_settings()),
             )  # fmt: skip
             acting.act(do, "Cancelled: the agent is ended, its work so far is kept")
 

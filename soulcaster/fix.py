@@ -23,7 +23,7 @@ from soulcaster.fix_case import Move
 from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Launcher, LaunchRequest, Repository, Switch
 from soulcaster.fix_moves import due_move
 from soulcaster.fixing.routing import Origin, Routed, route
-from soulcaster.launchers.local import LocalLauncher
+from soulcaster.launching import check_ready, examine_place, make_launcher
 from soulcaster.models import Trust
 from soulcaster.settings import Settings, read_secret
 
@@ -33,34 +33,8 @@ _TRUST_ORDER: tuple[Trust, ...] = ("anonymous", "member", "verified", "maintaine
 _MOST_MOVES = 60
 """A job makes a dozen moves; more in one go is a circle."""
 
-_PROGRAMS = {"kilo": "kilo", "gemini-cli": "gemini"}
-
 POLL_SECONDS = 2.0
 _CANCEL_WAIT_SECONDS = 20.0
-
-
-def check_ready(settings: Settings) -> None:
-    """Whether fixes can run at all with these settings.
-
-    Raises:
-        PermanentError: key, script or program of the chosen tool is missing, or a sandbox is required and does not
-            work; says what to do.
-    """
-    launcher = make_launcher(settings)
-    if settings.agent_tool == "scripted":
-        job_folders.read_script(settings)
-    elif settings.gemini_api_key is None:
-        raise PermanentError(
-            f"Fixing with {settings.agent_tool!r} needs a model: set SOULCASTER_GEMINI_API_KEY (it goes to the gateway "
-            "only), or SOULCASTER_AGENT_TOOL=scripted with SOULCASTER_AGENT_SCRIPT to try without one."
-        )
-    elif not (launcher.tools / "node_modules" / ".bin" / _PROGRAMS[settings.agent_tool]).exists():
-        raise PermanentError(
-            f"Fixing with {settings.agent_tool!r} needs the program: expected it in {str(launcher.tools)!r}, got none; "
-            "run `make tools`."
-        )
-    if settings.agent_sandbox == "require":
-        launcher.find_sandbox()
 
 
 def examine(settings: Settings) -> Iterator[tuple[str, Literal["ok", "warn", "fail"], str]]:
@@ -81,13 +55,7 @@ def examine(settings: Settings) -> Iterator[tuple[str, Literal["ok", "warn", "fa
             "no repository is configured: fixes are off; `soulcaster repo add OWNER/NAME` turns them on.",
         )
         return
-    try:
-        check_ready(settings)
-        sandbox, why = make_launcher(settings).find_sandbox()
-        held = "bubblewrap holds it" if sandbox == "bwrap" else f"nothing holds it ({why})"
-        yield "fixes", "ok" if sandbox == "bwrap" else "warn", f"the agent {settings.agent_tool} can run here; {held}."
-    except PermanentError as error:
-        yield "fixes", "warn", str(error)
+    yield from (("fixes", state, told) for state, told in examine_place(settings))
     for why in off:
         yield "fixes", "warn", f"{why}."
     for repository in known:
@@ -105,13 +73,6 @@ def _sign_in(repository: Repository) -> tuple[Literal["ok", "warn"], str]:
     except PermanentError as error:
         return otherwise, str(error)
     return "ok", f"signs in with {variable}."
-
-
-def make_launcher(settings: Settings) -> LocalLauncher:
-    """The launcher of this machine."""
-    return LocalLauncher(
-        model_url=settings.agent_model_url, model_key=settings.gemini_api_key, sandbox=settings.agent_sandbox
-    )
 
 
 def start(

@@ -86,6 +86,17 @@ class Settings(BaseSettings):
     agent_requests: int = Field(80, ge=1, le=10_000, description="Most requests to the model in one step.")
     agent_tokens: int = Field(2_000_000, ge=1, description="Most tokens in one step.")
     agent_cost_usd: float = Field(2.0, gt=0, description="Most money in one step, where the tool knows prices.")
+    launcher: Literal["local", "ecs"] = Field("local", description="Where the agent runs: here, or on AWS Fargate.")
+    ecs_region: str = Field("", description="AWS region of cluster and bucket.")
+    ecs_cluster: str = Field("", description="ECS cluster that tasks are started in.")
+    ecs_task_definition: str = Field("", description="Family, family:revision or ARN of the agent's task definition.")
+    ecs_subnets: str = Field("", description="Subnets of the tasks, with commas.")
+    ecs_security_groups: str = Field("", description="Security groups of the tasks, with commas.")
+    ecs_bucket: str = Field("", description="S3 bucket of the job folders.")
+    ecs_prefix: str = Field("soulcaster", pattern=r"^[A-Za-z0-9._/-]{1,200}$", description="Below it in the bucket.")
+    ecs_spot: bool = Field(default=False, description="Take Fargate Spot first; a second try is on demand.")
+    ecs_public_ip: bool = Field(default=False, description="Give tasks a public address: subnets without a NAT.")
+    ecs_log_group: str = Field("", description="Log group of the task definition; makes links to logs.")
     fix_approval: Literal["anonymous", "always"] = Field(
         "anonymous", description="Which fixes wait for a person before an edit is tried."
     )

@@ -31,7 +31,8 @@ def approve_fix(project: str, job_id: str, *, actor: str, reason: str) -> Job:
 )
 def work_on_fix(project: str, job_id: str, *, actor: str) -> Job:
     """The job when it has ended, or waits for a person, a switch or a budget; the run page shows every step."""
-    from soulcaster.fix import follow_job, make_launcher
+    from soulcaster.fix import follow_job
+    from soulcaster.launching import make_launcher
 
     settings = load_settings()
 
@@ -45,7 +46,7 @@ def work_on_fix(project: str, job_id: str, *, actor: str) -> Job:
 @task(name="reconcile", **policies.patient())
 def reconcile(project: str) -> list[Job]:
     """All open jobs, as far as they go now."""
-    from soulcaster.fix import make_launcher
+    from soulcaster.launching import make_launcher
     from soulcaster.fix import reconcile as bring_on
 
     settings = load_settings()

@@ -44,7 +44,8 @@ def fix(
     as_json: AsJson = False,
 ) -> None:
     """Try to fix a cluster: diagnose, change, test, review, propose a draft pull request. Stays until it ends."""
-    from soulcaster.fix import advance_until_rest, check_ready, follow_job, make_launcher, start
+    from soulcaster.fix import advance_until_rest, follow_job, start
+    from soulcaster.launching import check_ready, make_launcher
 
     settings = open_settings(project)
     check_ready(settings)
@@ -130,8 +131,9 @@ def reconcile(
     """Bring every job that has not ended as far as it goes now, whatever crashed before."""
     import time
 
-    from soulcaster.fix import POLL_SECONDS, make_launcher
+    from soulcaster.fix import POLL_SECONDS
     from soulcaster.fix import reconcile as bring_on
+    from soulcaster.launching import make_launcher
 
     settings = open_settings(project)
     launcher = make_launcher(settings)

@@ -28,6 +28,7 @@ from soulcaster.errors import PermanentError, SoulcasterError
 from soulcaster.fix_launches import list_evidence, patch_of
 from soulcaster.fix_models import Job, Launcher, Repository
 from soulcaster.ingest import store_outcomes
+from soulcaster.launching import make_launcher
 from soulcaster.models import FeedbackItem
 from soulcaster.propose import make_draft
 from soulcaster.publisher import git
@@ -102,7 +103,7 @@ def _ground(settings: Settings) -> Iterator[Ground]:
         mine = settings.model_copy(
             update={
                 "home": folder / "home", "embedder": "static", "agent_tool": "scripted", "agent_wall_seconds": 60,
-                "agent_script": folder / "script.json", "gemini_api_key": SecretStr(key), "fix_approval": "anonymous",
+                "agent_script": folder / "script.json", "launcher": "local", "gemini_api_key": SecretStr(key), "fix_approval": "anonymous",
             }
         )  # fmt: skip
         before = {variable: os.environ.get(variable) for variable in (TOKEN_VARIABLE, BAIT_VARIABLE)}
@@ -112,7 +113,7 @@ def _ground(settings: Settings) -> Iterator[Ground]:
             with running_remote(folder / "remote") as clone_url, _bait(bait):
                 canaries = tuple(SecretStr(canary) for canary in (token, key, bait))
                 mark = f"drill-{secrets.token_hex(8)}"
-                yield Ground(mine, clone_url, outside, listener, fix.make_launcher(mine), mark, canaries)
+                yield Ground(mine, clone_url, outside, listener, make_launcher(mine), mark, canaries)
         finally:
             for variable, value in before.items():
                 os.environ.pop(variable, None)

@@ -24,6 +24,7 @@ from flows.fix import FixParams
 from flows.fix import fix as fix_flow
 from flows.reconcile import ReconcileParams, reconcile
 from soulcaster import fix
+from soulcaster.launching import make_launcher
 from soulcaster.settings import Settings, load_settings
 from tasks.approval import actor_of, end_job
 from tasks.fix_artifacts import block
@@ -107,7 +108,7 @@ def test_cancelling_a_run_ends_its_job_and_its_agent(settings, forge, tmp_path, 
     use_script(settings, tmp_path, monkeypatch, diagnose={"sleep_seconds": 600, "answer": "late"})
     fix_store.add_cluster(settings)
     run = FlowRun(flow_id=uuid4(), parameters={"params": {"project": PROJECT, "cluster": CLUSTER}})
-    launcher = fix.make_launcher(load_settings())
+    launcher = make_launcher(load_settings())
     job = fix.start(load_settings(), PROJECT, CLUSTER, actor=actor_of(run.id))
     job = fix.advance_until_rest(load_settings(), PROJECT, job.job_id, launcher)
     assert "running" == job.status
