@@ -1,0 +1,93 @@
+"""What can be said of an ECS place without starting anything: reads that cost nothing, answered in a few seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import boto3
+
+from soulcaster.errors import SoulcasterError
+from soulcaster.launchers.aws import BRIEFLY, call
+from soulcaster.launchers.ecs import EcsPlace
+from soulcaster.launchers.ecs_tasks import AGENT, GATEWAY
+
+Finding = tuple[Literal["ok", "warn", "fail"], str]
+
+
+def examine(place: EcsPlace) -> Iterator[Finding]:
+    """State and sentence on credentials, cluster, task definition and bucket."""
+    session = boto3.Session()
+    try:
+        credentials = session.get_credentials()
+        if credentials is None:
+            yield "warn", "the launcher ecs has no AWS credentials here; sign in, or set AWS_PROFILE."
+            return
+        if credentials.token:
+            yield (
+                "ok",
+                (
+                    "AWS credentials are temporary: a task's addresses hold no longer than they do; refresh them well "
+                    "before a fix ends."
+                ),
+            )
+        ecs, s3 = (
+            session.client(name, region_name=place.region, endpoint_url=place.endpoint_url, config=BRIEFLY)
+            for name in ("ecs", "s3")
+        )
+        found = call(
+            f"Describing cluster {place.cluster!r}", ecs.describe_clusters, clusters=[place.cluster]
+        )["clusters"]  # fmt: skip
+        if not found or found[0].get("status") != "ACTIVE":
+            yield (
+                "warn",
+                f"there is no active cluster {place.cluster!r} in {place.region}; create it, or mend the name.",
+            )
+        definition = call(
+            f"Describing task definition {place.task_definition!r}", ecs.describe_task_definition,
+            taskDefinition=place.task_definition,
+        )["taskDefinition"]  # fmt: skip
+        problems = list(find_problems(definition))
+        call(f"Looking for bucket {place.bucket!r}", s3.head_bucket, Bucket=place.bucket)
+    except SoulcasterError as error:
+        yield "warn", str(error)
+        return
+    for problem in problems:
+        yield "warn", f"task definition {place.task_definition!r}: {problem}."
+    if not problems and found:
+        yield "ok", f"the agent can run on Fargate: cluster {place.cluster}, {place.task_definition}, {place.bucket}."
+
+
+def find_problems(definition: dict[str, Any]) -> Iterator[str]:
+    """What a task definition has that it should not, or lacks; half a sentence each. Source: agent.md §4.2."""
+    containers = {each["name"]: each for each in definition.get("containerDefinitions", [])}
+    for name in (AGENT, GATEWAY):
+        if name not in containers:
+            yield f"it has no container {name!r}"
+    if definition.get("taskRoleArn"):
+        yield "it has a task role; what runs there must have no AWS rights"
+    if definition.get("networkMode") != "awsvpc":
+        yield "its network mode is not awsvpc"
+    agent, gateway = containers.get(AGENT, {}), containers.get(GATEWAY, {})
+    if agent.get("secrets"):
+        yield f"its container {AGENT!r} is given secrets; only {GATEWAY!r} may have the model key"
+    if "SOULCASTER_GATEWAY_KEY" not in {each["name"] for each in gateway.get("secrets", [])}:
+        yield f"its container {GATEWAY!r} gets no SOULCASTER_GATEWAY_KEY from Secrets Manager"
+    if not agent.get("essential", True) or gateway.get("essential", True):
+        yield f"{AGENT!r} has to be essential and {GATEWAY!r} not, so that the task ends with the agent"
+    for name, container in containers.items():
+        yield from _find_rights(name, container)
+
+
+def _find_rights(name: str, container: dict[str, Any]) -> Iterator[str]:
+    linux = container.get("linuxParameters", {})
+    if container.get("user", "root").partition(":")[0] in ("", "0", "root"):
+        yield f"its container {name!r} runs as root"
+    if not container.get("readonlyRootFilesystem"):
+        yield f"its container {name!r} can write to its root"
+    if "ALL" not in linux.get("capabilities", {}).get("drop", []):
+        yield f"its container {name!r} keeps Linux capabilities"
+    if linux.get("initProcessEnabled"):
+        yield f"its container {name!r} has an init process, whose environment would show the ticket's address"
+    if container.get("privileged"):
+        yield f"its container {name!r} is privileged"
