@@ -74,6 +74,7 @@ def _start(case: Case) -> Move | None:
             mode=launch.mode,
             folder=job_folders.folder_of(case.settings, launch),
             deadline_seconds=launch.deadline_seconds,
+            is_second_try=any((each.outcome or "").startswith(_AGAIN) for each in case.launches),
         )
     )
     told = fix_launches.started_at(launch, handle)

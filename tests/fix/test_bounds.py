@@ -22,6 +22,7 @@ from standins.planned_launcher import HONEST_RUNS, PlannedLauncher
 from soulcaster import fix, job_folders
 from soulcaster.db import write
 from soulcaster.errors import PermanentError, TransientError
+from soulcaster.launching import make_launcher
 from soulcaster.repositories import turn_switch
 
 VACUOUS = {**HONEST_RUNS, "new_tests_on_base": {"t::one": "passed", "t::first": "passed"}}
@@ -253,7 +254,7 @@ def test_reports_that_look_like_injections_are_not_quoted_and_alone_stop_the_job
 @pytest.mark.slow
 def test_the_real_agent_and_launcher_bring_a_job_to_a_proven_pull_request(store, forge):
     """Scripted edits, real test runs in a place of their own, real push."""
-    launcher = fix.make_launcher(store)
+    launcher = make_launcher(store)
     job = fix.start(store, PROJECT, CLUSTER, actor="ann")
     job = fix.follow_job(store, PROJECT, job.job_id, launcher, actor="ann", poll_seconds=0.2)
 
