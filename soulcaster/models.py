@@ -130,7 +130,11 @@ class SummarizeReport(BaseModel):
 
     n_clusters: int
     n_titled: int = Field(description="Clusters whose title was written by this pass; the others had not changed.")
-    method: str = Field(description="'extractive', or the model id.")
+    method: str = Field(description="'extractive', or model and version of its rules.")
+    n_by_model: int = Field(0, description="Of those titled: by the model; the others were picked from their texts.")
+    n_calls: int = Field(0, description="Questions that the model was asked.")
+    cost_usd: float = 0.0
+    note: str = Field("", description="Why clusters wait for a model's words, and what to do; empty when none does.")
 
 
 class DrawReport(BaseModel):

@@ -26,7 +26,7 @@ class GeminiServer:
 
     `failures` are taken first, one a request: a status code, or (status code, message). `delay_seconds` holds back
     every answer. `drop_last` answers one vector too few. `generate` turns the body of a generateContent call into
-    the text of its answer.
+    the text of its answer, or into the reason for which the model stopped without one ("SAFETY", "MAX_TOKENS").
     """
 
     url: str = ""
@@ -119,8 +119,10 @@ def _embedded(requests: list[dict[str, Any]], *, drop_last: bool) -> tuple[int, 
 
 
 def _generated(text: str) -> dict[str, Any]:
+    reason = text if text in {"SAFETY", "MAX_TOKENS"} else "STOP"
+    parts = [{"text": text if reason == "STOP" else '{"title": "Cut in the mid'}]
     return {
-        "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}],
+        "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": reason, "index": 0}],
         "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
     }
 

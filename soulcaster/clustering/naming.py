@@ -51,7 +51,7 @@ def name_clusters(clusters: pl.DataFrame, texts: pl.DataFrame, stale: set[str]) 
     for row in clusters.filter(pl.col("cluster_id").is_in(list(stale))).iter_rows(named=True):
         found = members.get((row["cluster_id"],), texts.clear())
         words = terms[row["cluster_id"]]
-        title = _unique(_title(found, words, row["n_items"]), words, taken)
+        title = unique_title(_title(found, words, row["n_items"]), words, taken)
         named.append(
             {
                 "cluster_id": row["cluster_id"],
@@ -80,7 +80,7 @@ def name_themes(clusters: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
     for (n, title), words in zip(themes.select("n", "title").rows(), _terms(themes, of_theme, "theme_id"), strict=True):
         several = ", ".join(words[:3])
         chosen = title if n == 1 or not several else several[0].upper() + several[1:]
-        titles.append(_unique(chosen, words[3:], taken))
+        titles.append(unique_title(chosen, words[3:], taken))
     return pl.DataFrame({"theme_id": themes["theme_id"], "title": pl.Series(titles, dtype=pl.String)})
 
 
@@ -117,8 +117,8 @@ def _title(texts: pl.DataFrame, terms: list[str], n_items: int) -> str:
     return ", ".join(terms[:3]).capitalize() or f"{n_items} reports without readable text"
 
 
-def _unique(title: str, terms: list[str], taken: set[str]) -> str:
-    """`title`, or with the most telling term it lacks, or with a number; adds the result to `taken`."""
+def unique_title(title: str, terms: list[str], taken: set[str]) -> str:
+    """`title`, or with the most telling term it lacks, or with a number; its casefolded form is added to `taken`."""
     lowered = title.casefold()
     missing = (term for term in terms if term.casefold() not in lowered and len(term) <= _LONGEST_EXTRA)
     made = title

@@ -29,9 +29,19 @@ _WORK = """
     WHERE c.project_id = $project AND c.status IN ('fixing', 'pr_open')
 """
 _SUMMARY_CLUSTERS = """
+    WITH shown AS (
+        SELECT cluster_id, unnest(named_from)::UUID AS item_id FROM clusters WHERE project_id = $project
+    ),
+    kept AS (
+        SELECT s.cluster_id, count(m.item_id) / count(*) AS share
+        FROM shown s LEFT JOIN memberships m ON m.run_id = $run AND m.project_id = $project
+            AND m.item_id = s.item_id AND m.cluster_id = s.cluster_id
+        GROUP BY s.cluster_id
+    )
     SELECT r.cluster_id::VARCHAR AS cluster_id, r.theme_id::VARCHAR AS theme_id, r.label, r.n_items, r.membership_hash,
-           c.title, c.terms, c.summarized_hash, c.summary_method
+           c.title, c.terms, c.summarized_hash, c.summary_method, c.named_items, k.share AS kept_share
     FROM run_clusters r JOIN clusters c ON c.cluster_id = r.cluster_id AND c.project_id = r.project_id
+        LEFT JOIN kept k ON k.cluster_id = c.cluster_id
     WHERE r.run_id = $run AND r.project_id = $project
     ORDER BY r.label
 """
@@ -45,6 +55,13 @@ _SUMMARY_TEXTS = """
     ) <= $most_texts
     ORDER BY m.label, m.is_exemplar DESC, m.similarity DESC, i.created_at, m.item_id
 """
+
+NAMES = pl.Schema({
+    "cluster_id": pl.String, "title": pl.String, "summary": pl.String, "terms": pl.List(pl.String),
+    "summary_method": pl.String, "summarized_hash": pl.String, "hints": pl.List(pl.String), "severity": pl.String,
+    "kind": pl.String, "named_items": pl.Int64, "named_from": pl.List(pl.String),
+})  # fmt: skip
+"""The words of clusters as they are stored; the last five are null when no model wrote them."""
 
 
 class RunInput(NamedTuple):
@@ -84,7 +101,8 @@ def load_summary_input(
 ) -> tuple[str | None, pl.DataFrame, pl.DataFrame]:
     """The published run's id, its clusters, and of each cluster up to `most_texts` texts, exemplars first.
 
-    Clusters: cluster_id, theme_id, label, n_items, membership_hash, title, terms, summarized_hash, summary_method.
+    Clusters: cluster_id, theme_id, label, n_items, membership_hash, title, terms, summarized_hash, summary_method, and
+    for those a model named: named_items, and as kept_share the share of the texts it was shown that are still members.
     Texts: cluster_id, is_exemplar, similarity, title, body (cut at `most_chars`), source, item_id.
     """
     run_id = find_published_run(con, project_id)
@@ -96,15 +114,15 @@ def load_summary_input(
 def update_summaries(
     con: duckdb.DuckDBPyConnection, project_id: str, run_id: str, clusters: pl.DataFrame, themes: pl.DataFrame
 ) -> None:
-    """Write names: `clusters` has cluster_id, title, summary, terms, summary_method, summarized_hash; `themes` has
-    theme_id and title, for the themes of `run_id`.
-    """
+    """Write names: `clusters` has the columns of `NAMES`; `themes` theme_id and title, for the themes of `run_id`."""
     con.register("named_clusters", clusters)
     con.execute(
         "MERGE INTO clusters USING named_clusters AS n "
         "ON clusters.cluster_id = n.cluster_id::UUID AND clusters.project_id = $project "
         "WHEN MATCHED THEN UPDATE SET title = n.title, summary = n.summary, terms = n.terms, "
-        "summary_method = n.summary_method, summarized_hash = n.summarized_hash, changed_at = now()",
+        "summary_method = n.summary_method, summarized_hash = n.summarized_hash, hints = n.hints, "
+        "severity = n.severity, kind = n.kind, named_items = n.named_items, named_from = n.named_from, "
+        "changed_at = now()",
         {"project": project_id},
     )
     con.unregister("named_clusters")

@@ -104,14 +104,16 @@ def test_names_are_written_for_the_named_clusters_only(settings):
     named = pl.DataFrame(
         {
             "cluster_id": [CLUSTER], "title": ["T'; DROP TABLE runs"], "summary": ["S."], "terms": [["a", "b"]],
-            "summary_method": ["extractive"], "summarized_hash": ["h"],
-        }
+            "summary_method": ["extractive"], "summarized_hash": ["h"], "hints": [["tap"]], "severity": ["high"],
+            "kind": ["bug"], "named_items": [3], "named_from": [None],
+        },
+        schema=store.NAMES,
     )  # fmt: skip
     themes = pl.DataFrame({"theme_id": [THEME], "title": ["Theme"]})
 
     write(settings.duckdb_path, lambda con: store.update_summaries(con, "p", RUN, named, themes))
 
-    query = "SELECT title, summary, terms, summarized_hash, (SELECT title FROM themes) FROM clusters"
-    assert [("T'; DROP TABLE runs", "S.", ["a", "b"], "h", "Theme")] == read(
+    query = "SELECT c.title, summary, terms, summarized_hash, hints, severity, kind, t.title FROM clusters c, themes t"
+    assert [("T'; DROP TABLE runs", "S.", ["a", "b"], "h", ["tap"], "high", "bug", "Theme")] == read(
         settings.duckdb_path, lambda con: con.execute(query).fetchall()
     )
