@@ -1,4 +1,4 @@
-"""The published run as files for other tools: Parquet and JSONL exactly, CSV made safe for spreadsheets."""
+"""The run on show or any other as files for other tools: Parquet and JSONL exactly, CSV made safe for spreadsheets."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ _FORMULA_START = r"\A[=+\-@\t\r]"
 """First characters that make a spreadsheet run a cell. Source: OWASP, "CSV Injection"."""
 
 
-def export(settings: Settings, project_id: str, kind: str, output: Path) -> int:
+def export(settings: Settings, project_id: str, kind: str, output: Path, *, run: str | None = None) -> int:
     """Number of rows written to `output`, which is replaced in one step: a reader never sees half a file.
 
+    Without a `run` the one on show; see `db.exports.load_table`.
+
     Raises:
-        PermanentError: the file's ending is not .parquet, .csv or .jsonl, or its folder cannot be written.
+        PermanentError: the file's ending is not .parquet, .csv or .jsonl, its folder cannot be written, or there is
+            no such run.
     """
     if output.suffix not in {".parquet", ".csv", ".jsonl"}:
         raise PermanentError(f"Export to {str(output)!r}: expected a name ending in .parquet, .csv or .jsonl.")
-    frame = _load(settings, project_id, kind)
+    frame = _load(settings, project_id, kind, run)
     try:
         handle, name = tempfile.mkstemp(dir=output.parent or Path(), prefix=f".{output.name}.", suffix=output.suffix)
         os.close(handle)
@@ -42,14 +45,14 @@ def export(settings: Settings, project_id: str, kind: str, output: Path) -> int:
     return frame.height
 
 
-def list_clusters(settings: Settings, project_id: str, limit: int) -> list[dict[str, Any]]:
-    """The `limit` most urgent clusters of the published run as dicts; empty when nothing is published.
+def list_clusters(settings: Settings, project_id: str, limit: int, *, run: str | None = None) -> list[dict[str, Any]]:
+    """The `limit` most urgent clusters of the run (None: the one on show) as dicts; empty when nothing is published.
 
     Columns of `export`, and `parts`: name, points, most and sentence of every part of the priority.
     """
     table, scored = db.read(
         settings.duckdb_path,
-        lambda con: load_clusters(con, project_id),
+        lambda con: load_clusters(con, project_id, run),
         timeout_seconds=settings.lock_timeout_seconds,
     )
     rows = _framed(table).head(limit)
@@ -58,10 +61,10 @@ def list_clusters(settings: Settings, project_id: str, limit: int) -> list[dict[
     return [{**row, "parts": parts[row["cluster_id"]]} for row in rows.iter_rows(named=True)]
 
 
-def _load(settings: Settings, project_id: str, kind: str) -> pl.DataFrame:
+def _load(settings: Settings, project_id: str, kind: str, run: str | None) -> pl.DataFrame:
     table = db.read(
         settings.duckdb_path,
-        lambda con: load_table(con, project_id, kind),
+        lambda con: load_table(con, project_id, kind, run),
         timeout_seconds=settings.lock_timeout_seconds,
     )
     return _framed(table)

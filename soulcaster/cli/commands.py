@@ -47,6 +47,7 @@ drill_commands.add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]
+PastRun = Annotated[str | None, typer.Option("--run", help="Id of another run, or the beginning of one.")]
 
 
 def main() -> None:
@@ -237,14 +238,15 @@ def summarize(project: Project = None, as_json: AsJson = False) -> None:
 @app.command()
 def clusters(
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to print.")] = 20,
+    run: PastRun = None,
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the most urgent clusters of the published run, with the parts of their priority."""
+    """Print the most urgent clusters of the published run, or of any other, with the parts of their priority."""
     from soulcaster.export import list_clusters
 
     settings = open_settings(project)
-    rows = list_clusters(settings, settings.project, limit)
+    rows = list_clusters(settings, settings.project, limit, run=run)
     if as_json:
         typer.echo(json.dumps({"clusters": rows}, ensure_ascii=False, default=str))
         return
@@ -271,14 +273,18 @@ def clusters(
 def export(
     kind: Annotated[ExportKind, typer.Argument(help="What to export.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File ending in .parquet, .csv or .jsonl.")],
+    run: PastRun = None,
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a table of the published run. CSV is made safe for spreadsheets; Parquet and JSONL hold the exact text."""
+    """Write a table of the published run, or of any other.
+
+    CSV is made safe for spreadsheets; Parquet and JSONL hold the exact text.
+    """
     from soulcaster.export import export as write_file
 
     settings = open_settings(project)
-    n_rows = write_file(settings, settings.project, kind, output)
+    n_rows = write_file(settings, settings.project, kind, output, run=run)
     if as_json:
         typer.echo(json.dumps({"kind": kind, "path": str(output), "n_rows": n_rows}))
     else:

@@ -1,4 +1,4 @@
-"""The facts that priorities are made of, for all clusters of the run on show in one query."""
+"""The facts that priorities are made of, for all clusters of one run in one query."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ _FACTS = """
         SELECT least($past_weeks, greatest(0, (epoch(last_at) - epoch(first_at)) / 604800 - $window_days / 7)) AS weeks
         FROM newest
     )
-    SELECT f.cluster_id::VARCHAR AS cluster_id, c.status, f.n_named,
+    SELECT f.cluster_id::VARCHAR AS cluster_id, coalesce(c.status, 'new') AS status, f.n_named,
         (f.n_unnamed + coalesce(u.n_users, 0))::BIGINT AS n_unnamed,
         (f.n_events + coalesce(u.n_events, 0))::BIGINT AS n_events, f.n_open, j.severity_tier, f.trust_level,
         f.days_since, coalesce(a.n_recent, 0)::BIGINT AS n_recent, coalesce(a.n_past, 0)::BIGINT AS n_past,
@@ -108,7 +108,7 @@ _FACTS = """
         (p.n_past - coalesce(a.n_past, 0))::BIGINT AS n_past_elsewhere, s.weeks AS past_weeks,
         p.n_past_grouped / greatest(1, s.weeks) / count(*) OVER () AS usual_rate
     FROM fact f JOIN judged j USING (cluster_id)
-    JOIN clusters c ON c.cluster_id = f.cluster_id AND c.project_id = $project
+    LEFT JOIN clusters c ON c.cluster_id = f.cluster_id AND c.project_id = $project
     LEFT JOIN pace a ON a.cluster_id = f.cluster_id LEFT JOIN issue u ON u.cluster_id = f.cluster_id, project p, span s
     ORDER BY 1
 """
@@ -136,14 +136,15 @@ _kept: OrderedDict[str, pl.DataFrame] = OrderedDict()
 """Scored rows by the state they belong to, newest last: an app that draws page after page scores once."""
 
 
-def list_priorities(con: duckdb.DuckDBPyConnection, project_id: str) -> pl.DataFrame:
+def list_priorities(con: duckdb.DuckDBPyConnection, project_id: str, run_id: str | None = None) -> pl.DataFrame:
     """One scored row (see `soulcaster.priority`) for every cluster on show, the most urgent first; none before any run.
+    With a `run_id` those of that run; a cluster that was never on show counts as new.
 
     Time is counted back from the project's newest item, so that an archive has urgent clusters too. Words are looked
     for in titles (in the beginning of a text without one) and in English only; other reports go by level, exception
     and labels. Scored once for each state of the store: what is kept is found by a hash of all that the query reads.
     """
-    run_id = find_published_run(con, project_id)
+    run_id = run_id or find_published_run(con, project_id)
     state = repr((project_id, run_id, con.execute(_STATE, {"project": project_id, "run": run_id}).fetchall()))
     scored = _kept.get(state)
     if scored is None:

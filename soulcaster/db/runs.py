@@ -16,6 +16,9 @@ from soulcaster.db.triage import wake_grown
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.models import ChurnReport
 
+_FEWEST_CHARS = 4
+"""Shorter beginnings of an id are not looked for among forgotten runs: they name nobody."""
+
 RunState = Literal["shown", "published", "waits", "outdated"]
 
 _RUNS = """
@@ -111,9 +114,14 @@ def get_run(con: duckdb.DuckDBPyConnection, project_id: str, prefix: str) -> Run
     """The run whose id starts with `prefix`.
 
     Raises:
-        PermanentError: none does, or more than one.
+        PermanentError: none does (the message says when it was forgotten), or more than one.
     """
     found = list_runs(con, project_id, prefix=prefix.lower(), limit=2)
+    if not found and (forgotten_at := _find_forgotten(con, project_id, prefix.lower())):
+        raise PermanentError(
+            f"Looking for run {prefix!r} in project {project_id!r} found that it was forgotten at "
+            f"{forgotten_at:%Y-%m-%d %H:%M}, because it never was on show; see `soulcaster runs`."
+        )
     if len(found) != 1:
         got = "none" if not found else f"{found[0].run_id[:13]}, {found[1].run_id[:13]} and maybe more"
         raise PermanentError(
@@ -121,6 +129,16 @@ def get_run(con: duckdb.DuckDBPyConnection, project_id: str, prefix: str) -> Run
             "see `soulcaster runs`."
         )
     return found[0]
+
+
+def _find_forgotten(con: duckdb.DuckDBPyConnection, project_id: str, prefix: str) -> datetime | None:
+    """When the housekeeping forgot a run whose id starts so."""
+    [(at,)] = con.execute(
+        "SELECT max(happened_at) FROM activity WHERE project_id = $project AND action = 'runs forgotten' "
+        "AND contains(detail, $quoted)",
+        {"project": project_id, "quoted": f'"{prefix}'},
+    ).fetchall()
+    return None if len(prefix) < _FEWEST_CHARS else at
 
 
 def write_run(
