@@ -57,9 +57,9 @@ _SUMMARY_TEXTS = """
 """
 
 NAMES = pl.Schema({
-    "cluster_id": pl.String, "title": pl.String, "summary": pl.String, "terms": pl.List(pl.String),
-    "summary_method": pl.String, "summarized_hash": pl.String, "hints": pl.List(pl.String), "severity": pl.String,
-    "kind": pl.String, "named_items": pl.Int64, "named_from": pl.List(pl.String),
+    "cluster_id": pl.String(), "title": pl.String(), "summary": pl.String(), "terms": pl.List(pl.String),
+    "summary_method": pl.String(), "summarized_hash": pl.String(), "hints": pl.List(pl.String),
+    "severity": pl.String(), "kind": pl.String(), "named_items": pl.Int64(), "named_from": pl.List(pl.String),
 })  # fmt: skip
 """The words of clusters as they are stored; the last five are null when no model wrote them."""
 
