@@ -46,8 +46,8 @@ def work_on_fix(project: str, job_id: str, *, actor: str) -> Job:
 @task(name="reconcile", **policies.patient())
 def reconcile(project: str) -> list[Job]:
     """All open jobs, as far as they go now."""
-    from soulcaster.launching import make_launcher
     from soulcaster.fix import reconcile as bring_on
+    from soulcaster.launching import make_launcher
 
     settings = load_settings()
     found = bring_on(settings, project, make_launcher(settings), actor="flow reconcile")

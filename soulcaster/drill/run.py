@@ -103,7 +103,8 @@ def _ground(settings: Settings) -> Iterator[Ground]:
         mine = settings.model_copy(
             update={
                 "home": folder / "home", "embedder": "static", "agent_tool": "scripted", "agent_wall_seconds": 60,
-                "agent_script": folder / "script.json", "launcher": "local", "gemini_api_key": SecretStr(key), "fix_approval": "anonymous",
+                "agent_script": folder / "script.json", "gemini_api_key": SecretStr(key), "fix_approval": "anonymous",
+                "launcher": "local",
             }
         )  # fmt: skip
         before = {variable: os.environ.get(variable) for variable in (TOKEN_VARIABLE, BAIT_VARIABLE)}

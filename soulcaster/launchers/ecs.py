@@ -325,8 +325,13 @@ def _read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _read_handle(handle: str) -> tuple[str, str, Path]:
-    token, task, folder = handle.split(" ", 2)
-    return token, task, Path(folder)
+    words = handle.split(" ", 2)
+    if len(words) != 3 or not words[1].startswith(("arn:", _NOTHING)):  # noqa: PLR2004  as it is put together
+        raise TransientError(
+            f"Looking at launch {handle!r} waits: another launcher started it; set SOULCASTER_LAUNCHER back until its "
+            "job has ended, or cancel the job then."
+        )
+    return words[0], words[1], Path(words[2])
 
 
 def _read_model_limits(folder: Path) -> dict[str, Any]:
