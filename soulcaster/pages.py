@@ -1,0 +1,172 @@
+"""What one configured source is asked, in which order, and the items that its parser makes of each answer.
+
+Knows the options of every kind of source. Stores nothing; who calls stores a page before asking for the next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import TypeVar
+
+import duckdb
+
+from soulcaster import db
+from soulcaster.configured import ConfiguredSource
+from soulcaster.db import feedback
+from soulcaster.db import sources as store
+from soulcaster.errors import PermanentError
+from soulcaster.items import item_id
+from soulcaster.models import FeedbackItem, Outcome
+from soulcaster.settings import Settings, read_secret
+from soulcaster.sources import github, github_api, reddit, reddit_api, sentry, sentry_api
+from soulcaster.sources.wire import Page
+
+T = TypeVar("T")
+Pages = Iterator[tuple[Page, list[Outcome]]]
+
+_CHECKED_ISSUES = 10
+"""Known GitHub issues asked for by number each pull, in turn, to find the deleted and the transferred."""
+
+_MOST_KNOWN_ISSUES = 100_000
+
+
+def read_pages(settings: Settings, project_id: str, source: ConfiguredSource) -> Pages:
+    """Pages from the source's cursor on, with what its parser makes of them; clients are closed at the end.
+
+    Raises:
+        PermanentError: the source refused or is configured wrongly.
+        TransientError: the source or the store is away; what was yielded counts.
+    """
+    with ExitStack() as stack:
+        if source.kind == "github":
+            yield from _github_pages(settings, project_id, source, stack)
+        elif source.kind == "reddit":
+            yield from _reddit_pages(settings, project_id, source, stack)
+        else:
+            yield from _sentry_pages(settings, source, stack)
+
+
+def _github_pages(settings: Settings, project_id: str, source: ConfiguredSource, stack: ExitStack) -> Pages:
+    options = source.options
+    app = (_secret(options.client_id_variable), _secret(options.client_secret_variable))
+    client = github_api.make_client(
+        source.name,
+        token=_secret(options.token_variable),
+        app=(app[0], app[1]) if app[0] and app[1] else None,
+        base_url=options.base_url,
+        timeout_seconds=settings.source_timeout_seconds,
+    )
+    stack.callback(client.close)
+    github_api.check_repository(client, source.name)
+    cursor = source.cursor
+    for page in github_api.fetch_issues(client, source.name, cursor, labels=options.labels):
+        cursor = page.cursor
+        yield page, _parsed(github.parse_payload, page)
+    if options.include_comments:
+        for page in github_api.fetch_comments(client, source.name, cursor):
+            cursor = page.cursor
+            yield page, _parsed(partial(github.parse_payload, include_comments=True), page)
+    due = _issues_to_check(settings, project_id, source)
+    if due and client.requester.auth:  # strangers have 60 requests an hour: too few to spend on this
+        found = list(github_api.find_gone(client, source.name, due))
+        outcomes = [outcome for gone in found for outcome in _gone(settings, project_id, gone)]
+        yield Page([], cursor | {"checked": due[-1]}, github_api.find_way(client)), outcomes
+
+
+def _issues_to_check(settings: Settings, project_id: str, source: ConfiguredSource) -> list[str]:
+    """The next known issues in turn, by id."""
+    known = _read(
+        settings,
+        lambda con: store.list_known_ids(con, project_id, "github", source.name, prefix="", limit=_MOST_KNOWN_ISSUES),
+    )
+    issues = sorted(external_id for external_id in known if external_id.rpartition("#")[2].isdigit())
+    last = source.cursor.get("checked", "")
+    following = [external_id for external_id in issues if external_id > last]
+    return (following or issues)[:_CHECKED_ISSUES]
+
+
+def _gone(settings: Settings, project_id: str, gone: github_api.Gone) -> Iterator[Outcome]:
+    """The item as it was last seen, in its new state; nothing when its payload is no longer kept."""
+    known_as = item_id(project_id, "github", gone.external_id)
+    payload = _read(settings, lambda con: feedback.get_payload(con, known_as))
+    for outcome in github.parse_payload(json.loads(payload)) if payload else ():
+        if isinstance(outcome, FeedbackItem) and outcome.external_id == gone.external_id:
+            told = {"state": gone.state, "state_reason": gone.state_reason}
+            yield outcome.model_copy(update=told | ({"duplicate_of": gone.moved_to} if gone.moved_to else {}))
+
+
+def _reddit_pages(settings: Settings, project_id: str, source: ConfiguredSource, stack: ExitStack) -> Pages:
+    options = source.options
+    access, note = _reddit_access(settings, source, stack)
+    cursor = source.cursor
+    kinds = ["posts", "comments"] if options.include_comments and access.way != "rss" else ["posts"]
+    for kind in kinds:
+        parse = partial(reddit.parse_payload, include_comments=kind == "comments")
+        for page in reddit_api.fetch_new(access, source.name, cursor, kind=kind, search=options.search):
+            cursor = page.cursor
+            told = page._replace(note="; ".join(part for part in (note, page.note) if part))
+            yield told, _parsed(parse, page)
+        prefix = "t1_" if kind == "comments" else "t3_"
+        known = _read(
+            settings,
+            partial(
+                store.list_known_ids, project_id=project_id, source="reddit", channel=source.name, prefix=prefix,
+                limit=reddit_api.RECHECKED,
+            ),
+        )  # fmt: skip
+        for page in reddit_api.fetch_known(access, known, cursor):
+            yield (
+                page._replace(note=note),
+                _parsed(parse, page),
+            )
+
+
+def _reddit_access(settings: Settings, source: ConfiguredSource, stack: ExitStack) -> tuple[reddit_api.Access, str]:
+    """The way the source asks for; 'auto' is oauth with credentials, else whatever Reddit leaves open to strangers."""
+    options = source.options
+    timeout, base_url = settings.source_timeout_seconds, options.base_url
+    web = stack.enter_context(reddit_api.make_client(timeout_seconds=timeout, base_url=base_url))
+    client_id, client_secret = _secret(options.client_id_variable), _secret(options.client_secret_variable)
+    if options.way == "oauth" or (options.way == "auto" and client_id):
+        if not client_id or not client_secret:
+            raise PermanentError(
+                f"Pulling {source.source_id!r} by oauth failed: expected client_id_variable and "
+                "client_secret_variable, got none; remove the source and add it with both."
+            )
+        api = reddit_api.make_client(timeout_seconds=timeout, base_url=base_url, is_oauth=True)
+        return reddit_api.sign_in(web, stack.enter_context(api), client_id, client_secret), ""
+    if options.way == "auto":
+        return reddit_api.choose_anonymous(web, source.name)
+    return reddit_api.Access(web, options.way), ""
+
+
+def _sentry_pages(settings: Settings, source: ConfiguredSource, stack: ExitStack) -> Pages:
+    options = source.options
+    client = stack.enter_context(
+        sentry_api.make_client(
+            token=_secret(options.token_variable),
+            base_url=options.base_url,
+            timeout_seconds=settings.source_timeout_seconds,
+        )
+    )
+    query = sentry_api.make_query(options.search, list(options.levels))
+    for page in sentry_api.fetch_issues(
+        client, source.name, source.cursor, query=query, environments=options.environments
+    ):
+        yield page, _parsed(sentry.parse_payload, page)
+
+
+def _parsed(parse: Callable[[object], Iterator[Outcome]], page: Page) -> list[Outcome]:
+    """What the parser makes of a page; nothing of an empty one."""
+    return list(parse(page.payload)) if page.payload else []
+
+
+def _secret(variable: str | None) -> str | None:
+    return read_secret(variable).get_secret_value() if variable else None
+
+
+def _read(settings: Settings, fn: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+    return db.read(settings.duckdb_path, fn, timeout_seconds=settings.lock_timeout_seconds)
