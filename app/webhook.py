@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from app.api import make_api
 from soulcaster.errors import SoulcasterError
 from soulcaster.models import Source
 from soulcaster.settings import Settings, load_settings
@@ -96,6 +97,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         return JSONResponse({"status": "accepted"}, status_code=202)
 
     add_problem_answers(app)
+    app.mount("/api", make_api(settings))
     return app
 
 

@@ -134,7 +134,9 @@ def authenticate(settings: Settings, text: str) -> Actor:
     shape = _TOKEN.fullmatch(text)
     found = _read(settings, lambda con: store.find_token(con, shape[1])) if shape else None
     if found is None or not hmac.compare_digest(_digest(text), found[1]):
-        raise PermanentError("Signing in by token expected one made with `soulcaster token add`, got another text.")
+        raise PermanentError(
+            "Signing in expected `Authorization: Bearer` and a token made with `soulcaster token add`, got another."
+        )
     token, now = found[0], datetime.now(UTC)
     if token.revoked_at or token.expires_at <= now:
         over = "was revoked" if token.revoked_at else "is over"
