@@ -34,7 +34,7 @@ class Cloud:
         }  # fmt: skip
         return EcsLauncher(
             EcsPlace.model_validate({**chosen, **place}), model_url=model_url, gateway_port=gateway_port,
-            poll_seconds=(0.05, 0.2), stop_seconds=60, progress_seconds=0.2,
+            poll_seconds=(0.25, 0.5), stop_seconds=60, progress_seconds=0.5,
         )  # fmt: skip
 
 
@@ -68,5 +68,5 @@ def wait(launcher: EcsLauncher, handle: str, seconds: float = 60) -> LaunchState
     deadline = time.monotonic() + seconds
     while (state := launcher.poll(handle)).state == "running":
         assert time.monotonic() < deadline, f"{handle} still runs"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return state

@@ -48,7 +48,7 @@ def wait_for_text(path: Path, text: str, *, meanwhile=lambda: None) -> None:
     while not (path.exists() and text in path.read_text()):
         assert time.monotonic() < deadline, f"{path} never held {text!r}"
         meanwhile()
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def test_a_task_edits_and_its_results_come_back(tmp_path: Path, cloud: Cloud):
