@@ -41,6 +41,9 @@ SEVERITIES = (
 )
 """What the severity tiers 0 to 4 of a report mean."""
 
+TOLD_SEVERITIES = {"low": 0, "medium": 2, "high": 3, "critical": 4}
+"""Tier of what a model that read typical reports says; it goes before what the words of all reports say."""
+
 TRUSTS = ("anonymous", "member", "verified", "maintainer")
 
 WINDOW_DAYS = 7
@@ -64,9 +67,9 @@ _LEAST_RATE = 0.2
 
 FACTS = pl.Schema({
     "cluster_id": pl.String, "status": pl.String, "n_named": pl.Int64, "n_unnamed": pl.Int64, "n_events": pl.Int64,
-    "n_open": pl.Int64, "severity_tier": pl.Int64, "trust_level": pl.Int64, "days_since": pl.Float64,
-    "n_recent": pl.Int64, "n_past": pl.Int64, "n_recent_elsewhere": pl.Int64, "n_past_elsewhere": pl.Int64,
-    "past_weeks": pl.Float64, "usual_rate": pl.Float64,
+    "n_open": pl.Int64, "severity_tier": pl.Int64, "is_severity_told": pl.Boolean, "trust_level": pl.Int64,
+    "days_since": pl.Float64, "n_recent": pl.Int64, "n_past": pl.Int64, "n_recent_elsewhere": pl.Int64,
+    "n_past_elsewhere": pl.Int64, "past_weeks": pl.Float64, "usual_rate": pl.Float64,
 })  # fmt: skip
 """What is known of each cluster. `n_recent` counts reports of the last `WINDOW_DAYS`, `n_past` those of the
 `past_weeks` before it, a person once a week; `elsewhere` the same outside the cluster; `usual_rate` the mean reports a
@@ -140,9 +143,7 @@ def explain(row: Mapping[str, Any]) -> list[Part]:
     """Every part of one scored row, in the order of `POINTS`, with its sentence."""
     sentences = {
         "reach": _say_reach(row),
-        "severity": f"A quarter or more of its reports tell of {SEVERITIES[row['severity_tier']]}."
-        if row["severity_tier"] != 1
-        else "Its reports do not say how bad it is.",
+        "severity": _say_severity(row),
         "velocity": _say_velocity(row),
         "recency": f"The last report came {_days(row['days_since'])} the project's newest one.",
         "trust": f"Its most trusted voice is {_voice(TRUSTS[row['trust_level']])}.",
@@ -164,6 +165,15 @@ def _say_reach(row: Mapping[str, Any]) -> str:
     people = "1 person" if named + unnamed == 1 else f"{named + unnamed:,} people"
     by_name = f" ({named:,} by name, {unnamed:,} counted without one)" if named and unnamed else ""
     return f"{people}{by_name}, {row['n_events']:,} event{'' if row['n_events'] == 1 else 's'}."
+
+
+def _say_severity(row: Mapping[str, Any]) -> str:
+    tier = row["severity_tier"]
+    if row["is_severity_told"]:
+        return f"A model that read typical reports says: {SEVERITIES[tier]}."
+    if tier == 1:
+        return "Its reports do not say how bad it is."
+    return f"A quarter or more of its reports tell of {SEVERITIES[tier]}."
 
 
 def _say_velocity(row: Mapping[str, Any]) -> str:

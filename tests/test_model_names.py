@@ -11,8 +11,10 @@ import pytest
 from gemini_server import API_KEY, running_gemini
 from pydantic import SecretStr
 
-from soulcaster.db import write
+from soulcaster.db import read, write
+from soulcaster.db.priorities import list_priorities
 from soulcaster.errors import PermanentError
+from soulcaster.priority import explain
 from soulcaster.recluster import recluster
 from soulcaster.summarize import summarize
 from soulcaster.triage import rename
@@ -89,6 +91,33 @@ def test_a_model_writes_title_hints_severity_and_kind(grouped, gemini):
     assert cost == pytest.approx(3 * (10 * 0.30 + 5 * 2.50) / 1e6) == report.cost_usd
     assert all(body["systemInstruction"] for body in gemini.requests)
     assert all("someone" not in json.dumps(body) for body in gemini.requests)
+
+
+def test_the_severity_a_model_tells_goes_into_the_priority(grouped, gemini):
+    """It goes before what words of the reports say, at once, and the sentence says who says it."""
+    gemini.generate = lambda body: words(topic(body), severity="low" if topic(body) == "login" else "critical")
+    before = {row["severity_tier"] for row in scored(grouped).values()}
+    assert {2} == before
+
+    summarize(grouped, made.PROJECT)
+
+    rows = scored(grouped)
+    assert (0, 4) == (rows["login"]["severity_tier"], rows["theme"]["severity_tier"])
+    sentence = next(part.sentence for part in explain(rows["theme"]) if part.name == "severity")
+    assert "A model that read typical reports says: lost data or a hole." == sentence
+
+
+def scored(settings) -> dict[str, dict]:
+    """Scored rows by topic."""
+    topics = dict(
+        made.query(
+            settings,
+            "SELECT DISTINCT m.cluster_id::VARCHAR, split_part(i.external_id, '-', 1) "
+            "FROM published_memberships m JOIN items i USING (item_id)",
+        )
+    )
+    rows = read(settings.duckdb_path, lambda con: list_priorities(con, made.PROJECT)).to_dicts()
+    return {topics[row["cluster_id"]]: row for row in rows}
 
 
 def test_what_was_answered_is_not_asked_again(grouped, gemini):

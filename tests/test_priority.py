@@ -10,8 +10,8 @@ from soulcaster.priority import BURST_CHANCE, BURST_FLOOR, FACTS, POINTS, SEVERI
 
 _QUIET = {
     "cluster_id": "a", "status": "new", "n_named": 10, "n_unnamed": 0, "n_events": 12, "n_open": 3, "severity_tier": 2,
-    "trust_level": 0, "days_since": 10.0, "n_recent": 1, "n_past": 8, "n_recent_elsewhere": 50,
-    "n_past_elsewhere": 400, "past_weeks": 8.0, "usual_rate": 1.0,
+    "is_severity_told": False, "trust_level": 0, "days_since": 10.0, "n_recent": 1, "n_past": 8,
+    "n_recent_elsewhere": 50, "n_past_elsewhere": 400, "past_weeks": 8.0, "usual_rate": 1.0,
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from soulcaster.db.runs import find_published_run
-from soulcaster.priority import FACTS, PAST_WEEKS, TRUSTS, WINDOW_DAYS, score
+from soulcaster.priority import FACTS, PAST_WEEKS, TOLD_SEVERITIES, TRUSTS, WINDOW_DAYS, score
 
 if TYPE_CHECKING:
     import duckdb
@@ -102,8 +102,10 @@ _FACTS = """
     )
     SELECT f.cluster_id::VARCHAR AS cluster_id, coalesce(c.status, 'new') AS status, f.n_named,
         (f.n_unnamed + coalesce(u.n_users, 0))::BIGINT AS n_unnamed,
-        (f.n_events + coalesce(u.n_events, 0))::BIGINT AS n_events, f.n_open, j.severity_tier, f.trust_level,
-        f.days_since, coalesce(a.n_recent, 0)::BIGINT AS n_recent, coalesce(a.n_past, 0)::BIGINT AS n_past,
+        (f.n_events + coalesce(u.n_events, 0))::BIGINT AS n_events, f.n_open,
+        coalesce($told_tiers[list_position($told_names, c.severity)], j.severity_tier)::BIGINT AS severity_tier,
+        c.severity IS NOT NULL AS is_severity_told, f.trust_level, f.days_since,
+        coalesce(a.n_recent, 0)::BIGINT AS n_recent, coalesce(a.n_past, 0)::BIGINT AS n_past,
         (p.n_recent - coalesce(a.n_recent, 0))::BIGINT AS n_recent_elsewhere,
         (p.n_past - coalesce(a.n_past, 0))::BIGINT AS n_past_elsewhere, s.weeks AS past_weeks,
         p.n_past_grouped / greatest(1, s.weeks) / count(*) OVER () AS usual_rate
@@ -123,7 +125,7 @@ _STATE = """
         SELECT [count(*), bit_xor(hash(item_id, cluster_id))] FROM run_memberships
         WHERE run_id = $run::UUID AND project_id = $project
     ), (
-        SELECT [count(*), bit_xor(hash(cluster_id, status))] FROM clusters WHERE project_id = $project
+        SELECT [count(*), bit_xor(hash(cluster_id, status, severity))] FROM clusters WHERE project_id = $project
     ), (
         SELECT CASE WHEN max(coalesce(created_at, first_seen_at)) > now() THEN now() END
         FROM items WHERE project_id = $project
@@ -159,6 +161,8 @@ def _score_all(con: duckdb.DuckDBPyConnection, project_id: str, run_id: str | No
         "project": project_id,
         "run": run_id,
         "trusts": list(TRUSTS),
+        "told_names": list(TOLD_SEVERITIES),
+        "told_tiers": list(TOLD_SEVERITIES.values()),
         "window_days": WINDOW_DAYS,
         "past_weeks": PAST_WEEKS,
         "grave_label": _GRAVE_LABEL,
