@@ -28,7 +28,10 @@ def main() -> None:
             st.Page("screens/fixes.py", title="Fixes", icon="🔧", url_path="fixes"),
             st.Page("screens/feedback.py", title="Feedback", icon="💬", url_path="feedback"),
         ],
-        "Operate": [st.Page("screens/history.py", title="Runs", icon="⚙️", url_path="runs")],
+        "Operate": [
+            st.Page("screens/history.py", title="Runs", icon="⚙️", url_path="runs"),
+            st.Page("screens/settings.py", title="Settings", icon="🎛️", url_path="settings"),
+        ],
     }
     page = st.navigation(pages)
     try:

@@ -101,6 +101,11 @@ class PullReport(BaseModel):
     counts: ImportReport = Field(default_factory=ImportReport)
 
 
+def list_options(kind: Kind) -> list[str]:
+    """Names of the options that a source of this kind has, in the order of the form."""
+    return [name for name in SourceOptions.model_fields if name in _OPTIONS_OF[kind]]
+
+
 def parse_source_id(text: str) -> tuple[Kind, str]:
     """Kind and name of 'github:owner/repo', 'reddit:selfhosted' ('r/' in front is dropped), 'sentry:org/project'.
 

@@ -34,8 +34,11 @@ class Finding(BaseModel):
     message: str
 
 
-def examine(project: str | None = None) -> list[Finding]:
-    """All findings, in the order a person would mend them; a check that breaks is itself a finding."""
+def examine(project: str | None = None, *, only: str | None = None) -> list[Finding]:
+    """All findings, in the order a person would mend them; a check that breaks is itself a finding.
+
+    `only` names the one check that is wanted, e.g. 'embedder'.
+    """
     try:
         settings = load_settings()
     except SoulcasterError as error:
@@ -44,6 +47,8 @@ def examine(project: str | None = None) -> list[Finding]:
         settings = settings.model_copy(update={"project": project})
     findings: list[Finding] = []
     for check in _CHECKS:
+        if only and check.__name__.strip("_") != only:
+            continue
         try:
             findings.extend(check(settings))
         except SoulcasterError as error:

@@ -6,6 +6,7 @@ import posixpath
 from datetime import UTC, datetime
 from typing import Any, get_args
 
+from duckdb import DuckDBPyConnection
 from pydantic import ValidationError
 
 from soulcaster.actors import require
@@ -40,12 +41,18 @@ def get_repository(settings: Settings, project_id: str, name: str) -> Repository
 
 
 def change_repository(
-    settings: Settings, project_id: str, name: str, given: dict[str, Any], *, actor: str
+    settings: Settings,
+    project_id: str,
+    name: str,
+    given: dict[str, Any],
+    *,
+    actor: str,
+    was: Repository | None = None,
 ) -> tuple[Repository, bool]:
     """The repository with the given fields (None: as it is, or the default), and whether it is new.
 
     Raises:
-        PermanentError: a field has a value it cannot have; names the field.
+        PermanentError: a field has a value it cannot have (names it), or the repository is no longer as it `was`.
     """
     require(actor, project_id, "configure", f"Changing repository {name!r}")
     known = {each.name.casefold(): each for each in list_repositories(settings, project_id)}.get(name.casefold())
@@ -60,11 +67,13 @@ def change_repository(
         field = ".".join(str(part) for part in first["loc"])
         raise PermanentError(f"Field {field!r} of repository {name!r} was refused: {first['msg']}.") from None
     _check(repository)
-    write(
-        settings.duckdb_path,
-        lambda con: rows.save_repository(con, project_id, repository, actor=actor, now=datetime.now(UTC)),
-        timeout_seconds=settings.lock_timeout_seconds,
-    )
+
+    def save(con: DuckDBPyConnection) -> None:
+        if was is not None and rows.get_repository(con, project_id, name) != was:
+            raise PermanentError(f"Changing repository {name!r}: somebody changed it meanwhile; look again.")
+        rows.save_repository(con, project_id, repository, actor=actor, now=datetime.now(UTC))
+
+    write(settings.duckdb_path, save, timeout_seconds=settings.lock_timeout_seconds)
     return repository, known is None
 
 

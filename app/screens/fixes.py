@@ -34,12 +34,10 @@ def page() -> None:
 def _all_jobs() -> None:
     st.title("Fixes", anchor=False)
     if not queries.ask(list_repositories, queries.project()):
-        st.info(
-            "No repository is configured, so nothing can be fixed yet. A shell does it: "
-            "`soulcaster repo add owner/name --mode draft --route github:owner/name`.",
-            icon="🔧",
-        )
-    _switches()
+        st.info("No repository is configured, so nothing can be fixed yet.", icon="🔧")
+        st.page_link("screens/settings.py", label="Add one", icon="🎛️", query_params={"part": "Repositories"})
+    with told():
+        _switches()
     st.fragment(_jobs, run_every=_EVERY_SECONDS)()
 
 
@@ -105,7 +103,7 @@ def _table(found: list[Job]) -> None:
 
 
 def _switches() -> None:
-    settings = load_settings()
+    settings = queries.brief_settings()
     off = find_switches_off(settings) if settings.duckdb_path.exists() else {}
     for name, label in _SWITCHES.items():
         if why := off.get(name):
@@ -119,7 +117,7 @@ def _switches() -> None:
                 words = f"Allow: {label.lower()}" if is_off else f"Stop: {label.lower()}"
                 if st.button(words, key=f"switch-{name}", icon="▶️" if is_off else "⏹️"):
                     do = functools.partial(
-                        turn_switch, settings, queries.project(), name,
+                        turn_switch, load_settings(), queries.project(), name,
                         is_on=is_off, reason=reason, actor=people.actor(),
                     )  # fmt: skip
                     acting.act(do, f"{label}: {'allowed' if is_off else 'stopped'}")

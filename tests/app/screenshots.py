@@ -30,6 +30,7 @@ PAGES = {
     "feedback": "/feedback",
     "quarantine": "/feedback?view=Quarantine",
     "runs": "/runs",
+    "settings": "/settings",
 }
 _WIDTHS = (1440, 900)
 _SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

@@ -19,7 +19,19 @@ pytestmark = [
     pytest.mark.skipif(chromium_path() is None, reason="there is no Chromium on this machine"),
 ]
 
-PATHS = ["/", "/clusters", "/cluster?id={cluster_id}", "/feedback", "/feedback?view=Quarantine", "/runs"]
+PATHS = [
+    *(
+        "/",
+        "/clusters",
+        "/cluster?id={cluster_id}",
+        "/map",
+        "/feedback",
+        "/feedback?view=Quarantine",
+        "/fixes",
+        "/runs",
+    ),
+    *("/settings", "/settings?part=Repositories", "/settings?part=Models", "/settings?part=Limits"),
+]
 NASTY = [
     "<script>window.pwned = 1</script>",
     "<img src='https://evil.test/a.png' onerror='window.pwned = 1'>",

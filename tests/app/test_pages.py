@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from soulcaster.db import cluster_screens, migrate, read, write
 from soulcaster.settings import Settings
 
-PAGES = ["overview", "clusters", "cluster", "map", "feedback", "history"]
+PAGES = ["overview", "clusters", "cluster", "map", "feedback", "fixes", "history", "settings"]
 
 
 def said(at: AppTest) -> str:
