@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 from botocore import exceptions
 from botocore.config import Config
 
@@ -22,6 +24,18 @@ _TRANSIENT = {
     "TooManyRequestsException",
 }  # fmt: skip
 _SIGN_IN = (exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.TokenRetrievalError)
+
+
+_opening = threading.Lock()
+
+
+def open_client(service: str, *, region: str, endpoint_url: str | None, config: Config = CALMLY) -> Any:  # noqa: ANN401  boto3 has no types
+    """A client of that service, from the session of this process: the descriptions of services are read once."""
+    with _opening:  # clients may be used by many threads, but not opened by many
+        return call(
+            f"Opening a client of {service}", boto3.client,
+            service_name=service, region_name=region, endpoint_url=endpoint_url, config=config,
+        )  # fmt: skip
 
 
 def call(doing: str, ask: Callable[..., Any], **words: Any) -> Any:  # noqa: ANN401  boto3 has no types

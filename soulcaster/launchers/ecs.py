@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import boto3
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field
 
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 from soulcaster.fix_models import LaunchRequest, LaunchState
-from soulcaster.launchers.aws import CALMLY, call, code_of
+from soulcaster.launchers.aws import call, code_of, open_client
 from soulcaster.launchers.ecs_tasks import AGENT, GATEWAY, judge_task
 from soulcaster.launchers.s3_folder import S3Folder
 
@@ -295,11 +294,9 @@ class EcsLauncher:
 
     def _client(self, service: str) -> Any:  # noqa: ANN401  boto3 has no types
         if service not in self._clients:
-            self._clients[service] = call(
-                f"Opening a client of {service}", boto3.Session().client,
-                service_name=service, region_name=self.place.region, endpoint_url=self.place.endpoint_url,
-                config=CALMLY,
-            )  # fmt: skip
+            self._clients[service] = open_client(
+                service, region=self.place.region, endpoint_url=self.place.endpoint_url
+            )
         return self._clients[service]
 
     def _note(self, folder: Path, state: dict[str, Any]) -> dict[str, Any]:

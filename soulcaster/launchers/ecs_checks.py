@@ -8,7 +8,7 @@ from typing import Any, Literal
 import boto3
 
 from soulcaster.errors import SoulcasterError
-from soulcaster.launchers.aws import BRIEFLY, call
+from soulcaster.launchers.aws import BRIEFLY, call, open_client
 from soulcaster.launchers.ecs import EcsPlace
 from soulcaster.launchers.ecs_tasks import AGENT, GATEWAY
 
@@ -17,9 +17,8 @@ Finding = tuple[Literal["ok", "warn", "fail"], str]
 
 def examine(place: EcsPlace) -> Iterator[Finding]:
     """State and sentence on credentials, cluster, task definition and bucket."""
-    session = boto3.Session()
     try:
-        credentials = session.get_credentials()
+        credentials = boto3.Session().get_credentials()
         if credentials is None:
             yield "warn", "the launcher ecs has no AWS credentials here; sign in, or set AWS_PROFILE."
             return
@@ -32,7 +31,7 @@ def examine(place: EcsPlace) -> Iterator[Finding]:
                 ),
             )
         ecs, s3 = (
-            session.client(name, region_name=place.region, endpoint_url=place.endpoint_url, config=BRIEFLY)
+            open_client(name, region=place.region, endpoint_url=place.endpoint_url, config=BRIEFLY)
             for name in ("ecs", "s3")
         )
         found = call(

@@ -82,9 +82,9 @@ def test_what_is_asked_of_ecs_holds_one_address_and_no_secret(tmp_path: Path, cl
     assert "environment" not in gateway, "without a model the gateway stays closed"
     assert len(json.dumps(words["overrides"])) < 8192
     assert "X-Amz-Expires=1800" in agent["environment"][0]["value"]
-    ticket = json.loads(cloud.s3.client().get_object(Bucket=BUCKET, Key="soulcaster/t-1/ticket.json")["Body"].read())
+    ticket = json.loads(cloud.s3.client.get_object(Bucket=BUCKET, Key="soulcaster/t-1/ticket.json")["Body"].read())
     jsonschema.validate(ticket, json.loads((SCHEMAS / "ticket.json").read_text()))
-    seal = json.loads(cloud.s3.client().get_object(Bucket=BUCKET, Key="soulcaster/t-1/out/ended.json")["Body"].read())
+    seal = json.loads(cloud.s3.client.get_object(Bucket=BUCKET, Key="soulcaster/t-1/out/ended.json")["Body"].read())
     jsonschema.validate(seal, json.loads((SCHEMAS / "ended.json").read_text()))
 
 
@@ -274,7 +274,7 @@ def test_a_forgotten_task_is_judged_by_its_seal(tmp_path: Path, cloud: Cloud):
 
     assert ("ended", 0) == (state.state, state.exit_code)
     assert "done" == read_report(folder)["runs"]["baseline"]["status"]
-    cloud.s3.client().delete_object(Bucket=BUCKET, Key="soulcaster/t-1/out/ended.json")
+    cloud.s3.client.delete_object(Bucket=BUCKET, Key="soulcaster/t-1/out/ended.json")
     assert "missing" == launcher.poll(handle).state
     launcher.stop(handle)
 

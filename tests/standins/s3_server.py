@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
@@ -30,6 +31,7 @@ class S3:
     later: timedelta = timedelta(0)
     """The clock of the door runs ahead by so much: addresses that hold for less have expired."""
 
+    @cached_property
     def client(self) -> Any:
         """A client with the right credentials."""
         return boto3.client(
@@ -39,12 +41,12 @@ class S3:
 
     def list_keys(self) -> list[str]:
         """All there is in the bucket."""
-        return [row["Key"] for row in self.client().list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+        return [row["Key"] for row in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
     def clear(self) -> None:
         """Empty the bucket."""
-        for key in self.list_keys():
-            self.client().delete_object(Bucket=BUCKET, Key=key)
+        if keys := self.list_keys():
+            self.client.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": key} for key in keys]})
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def running_s3() -> Iterator[S3]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     s3.url = f"http://127.0.0.1:{server.server_port}"
-    client = s3.client()
+    client = s3.client
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     try:
         yield s3
