@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
+
+_BLOCK_AXES, _BLOCK_ROWS = 32, 4_096
+"""What is held at once in double precision; decides nothing else."""
 
 
 def centroids(matrix: npt.NDArray[np.float32], labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
@@ -11,9 +15,13 @@ def centroids(matrix: npt.NDArray[np.float32], labels: npt.NDArray[np.integer]) 
 
     A mean of opposite vectors has no direction and stays zero.
     """
-    inside = labels >= 0
+    inside = np.flatnonzero(labels >= 0)
     sums = np.zeros((int(labels.max(initial=-1)) + 1, matrix.shape[1]), dtype=np.float64)
-    np.add.at(sums, labels[inside], matrix[inside])
+    shape = (len(sums), len(labels))
+    members = csr_array((np.ones(len(inside)), (labels[inside], inside)), shape=shape)
+    for start in range(0, matrix.shape[1], _BLOCK_AXES):
+        part = slice(start, start + _BLOCK_AXES)
+        sums[:, part] = members @ matrix[:, part].astype(np.float64)
     length = np.linalg.norm(sums, axis=1, keepdims=True)
     np.divide(sums, length, out=sums, where=length > 0)
     return sums
@@ -29,7 +37,10 @@ def similarity_to_centroid(
     """
     result = np.full(len(labels), -1.0)
     inside = np.flatnonzero(labels >= 0)
-    result[inside] = np.round(np.einsum("nd,nd->n", matrix[inside], centers[labels[inside]]), 6)
+    for start in range(0, len(inside), _BLOCK_ROWS):
+        rows = inside[start : start + _BLOCK_ROWS]
+        own = matrix[rows].astype(np.float64)
+        result[rows] = np.round(np.einsum("nd,nd->n", own, centers[labels[rows]]), 6)
     return result
 
 

@@ -6,18 +6,21 @@ the same weights serve another embedder or another tracker. Order-free: rows dec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from soulcaster.clustering.cells import n_threads
 from soulcaster.clustering.lexical import WordVectors, word_vectors
 from soulcaster.clustering.neighborhood import Neighborhood
 
 Column = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+Part = TypeVar("Part")
 
 FEATURES: dict[str, int] = {
     "whitened": 1,
@@ -83,16 +86,17 @@ def measure_pairs(
     column = {name: values[:, position] for position, name in enumerate(FEATURES)}
     cosine = _dense_products(matrix, left, right)
     column["whitened"][:] = _dense_products(around.whitened, left, right)
-    _compare(n, left, right, column["whitened"], column, "whitened")
-    _compare(n, left, right, cosine, column, "cosine")
     column["shared_neighbors"][:] = _shared_neighbors(around.near, left, right)
+    compared = {"whitened": column["whitened"], "cosine": cosine}
     if titles is not None and bodies is not None:
         heads, rests = _split(titles, bodies)
         whole = word_vectors([f"{head}\n{rest}" for head, rest in zip(heads, rests, strict=True)])
         _measure_words(whole, n, left, right, column, "words")
         _measure_words(word_vectors(heads), n, left, right, column, "title")
+        compared |= {"words": column["words"], "title": column["title"]}
         size = np.log1p(np.array([len(a) + len(b) for a, b in zip(heads, rests, strict=True)], dtype=np.float32))
         column["length"][:] = np.minimum(size[left], size[right])
+    _share(lambda name: _compare(n, left, right, compared[name], column, name), list(compared))
     return Pairs(left, right, cosine, values)
 
 
@@ -127,9 +131,8 @@ class _Standing:
     def __init__(self, n: int, left: Rows, right: Rows, similarity: Column) -> None:
         self.n, self.left, self.right = n, left, right
         text = np.concatenate([left, right])
-        both = np.concatenate([similarity, similarity])
-        order = np.argsort(_keys_by_text(text, both), kind="stable")
-        self.text, self.value = text[order], both[order]
+        order = np.argsort(_keys_by_text(left, right, similarity))  # among equals any order will do: values decide
+        self.text, self.value = text[order], similarity[order % max(len(left), 1)]
         start = np.zeros(n + 1, dtype=np.int64)
         np.cumsum(np.bincount(text, minlength=n), out=start[1:])
         self.position = np.arange(len(order)) - start[self.text]
@@ -159,10 +162,17 @@ class _Standing:
         )
 
 
-def _keys_by_text(text: Rows, similarity: Column) -> Rows:
-    """One number a row that sorts as (text, -similarity) does; half of the time of a sort by two columns."""
-    bits = (np.float32(0) - similarity).view(np.int32).astype(np.int64)
-    return (text << 32) + np.where(bits >= 0, bits, -bits - 2**31)  # floats sort as their bits, negative ones reversed
+def _keys_by_text(left: Rows, right: Rows, similarity: Column) -> Rows:
+    """One number for each side of each pair that sorts as (text, -similarity) does, first all left sides."""
+    bits = (np.float32(0) - similarity).view(np.int32)
+    bits ^= (bits >> 31) & np.int32(2**31 - 1)  # floats sort as their bits, negative ones reversed
+    return np.concatenate([(left << 32) + bits, (right << 32) + bits])
+
+
+def _share(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
+    """Do `work` on all parts, which do not depend on one another."""
+    with ThreadPoolExecutor(n_threads()) as pool:
+        list(pool.map(work, parts))
 
 
 def _chunks(n_pairs: int, size: int = _CHUNK_PAIRS) -> Iterator[slice]:
@@ -171,8 +181,13 @@ def _chunks(n_pairs: int, size: int = _CHUNK_PAIRS) -> Iterator[slice]:
 
 def _dense_products(matrix: npt.NDArray[np.float32], left: Rows, right: Rows) -> Column:
     result = np.empty(len(left), dtype=np.float32)
-    for part in _chunks(len(left), _CHUNK_VECTORS):
-        result[part] = np.einsum("nd,nd->n", matrix[left[part]], matrix[right[part]])
+
+    def multiply(large: slice) -> None:
+        for start in range(large.start, min(large.stop, len(left)), _CHUNK_VECTORS):
+            part = slice(start, min(start + _CHUNK_VECTORS, large.stop))
+            result[part] = np.einsum("nd,nd->n", matrix[left[part]], matrix[right[part]])
+
+    _share(multiply, list(_chunks(len(left))))
     return np.round(result, 6)
 
 
@@ -182,8 +197,11 @@ def _shared_neighbors(near: Rows, left: Rows, right: Rows) -> Column:
     columns = np.hstack([np.arange(n)[:, None], near[:, :k]]).ravel()
     around = csr_array((np.ones(len(columns), dtype=np.float32), columns, np.arange(n + 1) * (k + 1)), shape=(n, n))
     result = np.empty(len(left), dtype=np.float32)
-    for part in _chunks(len(left)):
+
+    def count(part: slice) -> None:
         result[part] = around[left[part]].multiply(around[right[part]]).sum(axis=1)
+
+    _share(count, list(_chunks(len(left))))
     return result / np.float32(k + 1)
 
 
@@ -199,14 +217,16 @@ def _measure_words(vectors: WordVectors, n: int, left: Rows, right: Rows, column
     pattern = (vectors.weights.indices, vectors.weights.indptr)
     rare = csr_array((vectors.rarity[pattern[0]], *pattern), shape=vectors.weights.shape)
     ones = csr_array((np.ones(len(pattern[0]), dtype=np.float32), *pattern), shape=vectors.weights.shape)
-    for part in _chunks(len(left)):
+
+    def measure(part: slice) -> None:
         product = vectors.weights[left[part]].multiply(vectors.weights[right[part]])
         column[name][part] = np.round(product.sum(axis=1), 6)
         shared = csr_array(rare[left[part]].multiply(ones[right[part]]))
         column[f"{name}_rarest"][part] = _row_maxima(shared) / np.float32(np.log(n + 1))
         if f"{name}_sum" in column:
             column[f"{name}_sum"][part] = np.log1p(shared.sum(axis=1))
-    _compare(n, left, right, column[name], column, name)
+
+    _share(measure, list(_chunks(len(left))))
 
 
 def _row_maxima(matrix: csr_array) -> Column:

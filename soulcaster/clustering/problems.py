@@ -63,14 +63,18 @@ def edges_between_units(pairs: Pairs, probability: npt.NDArray[np.float64], unit
         probability: float64 (m,).
         unit: int64 (n_texts,), which texts count as one point.
     """
-    kept = probability >= _FLOOR
+    kept = np.flatnonzero(probability >= _FLOOR)
     a, b, best = unit[pairs.left[kept]], unit[pairs.right[kept]], probability[kept]
-    left, right = np.minimum(a, b), np.maximum(a, b)
-    order = np.lexsort((-best, right, left))
-    left, right, best = left[order], right[order], best[order]
-    first = left < right
-    first[1:] &= (left[1:] != left[:-1]) | (right[1:] != right[:-1])
-    return Edges(left[first], right[first], 1.0 - best[first])
+    n_units = int(unit.max(initial=0)) + 1
+    key = np.minimum(a, b) * n_units + np.maximum(a, b)
+    proper = a != b
+    key, best = key[proper], best[proper]
+    if np.any(key[1:] <= key[:-1]):  # several texts are one unit: its pairs meet
+        order = np.argsort(key)
+        key, best = key[order], best[order]
+        starts = np.flatnonzero(np.diff(key, prepend=-1))
+        key, best = key[starts], np.maximum.reduceat(best, starts)
+    return Edges(key // n_units, key % n_units, 1.0 - best)
 
 
 def link_units(n: int, edges: Edges, *, min_cluster_size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

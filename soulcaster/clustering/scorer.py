@@ -7,6 +7,8 @@ A generalised additive model, monotone where the sign is known. Being a sum, it 
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -14,13 +16,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from soulcaster.clustering.cells import n_threads
 from soulcaster.clustering.features import FEATURES
 
 _ASSET = "scorer.npz"
 _MOST_ROUNDS = 200
 _RAREST, _HIGHEST_RATE = 6.0, 0.5
 """The rate is at least the trained one over the first: where hardly any pair is right the estimate falls to zero."""
-_CHUNK_PAIRS = 500_000
+_CHUNK_PAIRS = 50_000
 
 _TRUST = 0.5
 """How far the estimated base rate is believed, in log-odds: it is off by up to three times on the labelled sets."""
@@ -71,9 +74,13 @@ def contributions(scorer: Scorer, values: npt.NDArray[np.float32]) -> npt.NDArra
 def log_odds(scorer: Scorer, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Log-odds of the same problem, float64 (m,), at the training base rate."""
     result = np.empty(len(values), dtype=np.float64)
-    for start in range(0, len(values), _CHUNK_PAIRS):
+
+    def add_up(start: int) -> None:
         part = slice(start, start + _CHUNK_PAIRS)
         result[part] = contributions(scorer, values[part]).sum(axis=1, dtype=np.float64)
+
+    with ThreadPoolExecutor(n_threads()) as pool:
+        deque(pool.map(add_up, range(0, len(values), _CHUNK_PAIRS)), maxlen=0)
     return np.round(result + scorer.intercept, 6)
 
 
