@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import typer
 
 from soulcaster import __version__
+from soulcaster.cli import backtest as backtest_commands
 from soulcaster.cli import clusters as clusters_commands
 from soulcaster.cli import drill as drill_commands
 from soulcaster.cli import fixes as fixes_commands
@@ -44,6 +45,7 @@ fixes_commands.add_commands(app)
 triage_commands.add_commands(app)
 map_commands.add_commands(app)
 drill_commands.add_commands(app)
+backtest_commands.add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]
