@@ -144,6 +144,10 @@ class EcsLauncher:
         if folder.is_dir():
             self._objects(token, folder).download()
 
+    def delete_objects(self, token: str, folder: Path) -> None:
+        """Take the launch's files out of S3; the task has ended, and what it handed back is in the folder."""
+        self._objects(token, folder).delete()
+
     def log_link(self, task: str) -> str:
         """Address of the task's log in the AWS console; '' when the log group is not set."""
         place = self.place

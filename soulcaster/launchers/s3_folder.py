@@ -117,6 +117,17 @@ class S3Folder:
             self._seen[name] = tag
         return seal, problems
 
+    def delete(self) -> None:
+        """Take away everything that lies there."""
+        for name in ("ticket.json", *(f"in/{each}" for each in {*INPUTS["edit"], *INPUTS["verify"]}), *self._there()):
+            call(
+                f"Deleting {name!r} of {self.address!r}", self._client.delete_object,
+                Bucket=self._bucket, Key=f"{self._root}/{name}",
+            )  # fmt: skip
+
+    def _there(self) -> list[str]:
+        return [f"out/{name}" for name in self._list()]
+
     def _read_seal(self, there: dict[str, tuple[int, str]], problems: list[str]) -> Seal | None:
         size, _ = there.get("ended.json", (0, ""))
         if not 0 < size <= MOST_BYTES["ended.json"]:
