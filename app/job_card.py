@@ -40,7 +40,13 @@ _RUNS = {
     "full_patch": "New tests, new code",
     "old_tests_on_patch": "Old tests, new code",
 }
-_PURPOSES = {"edit": "Diagnose and write", "verify": "Run the tests", "repair": "Repair", "review": "Second look"}
+_PURPOSES = {
+    "edit": "Diagnose and write",
+    "verify": "Run the tests",
+    "repair": "Repair",
+    "revise": "Revise",
+    "review": "Second look",
+}
 _MOST_SHOWN_CHARS = 200_000
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Literal, get_args
@@ -16,20 +15,17 @@ import duckdb
 
 from soulcaster import fix_case, job_folders
 from soulcaster.actors import require
-from soulcaster.db import jobs, read, repositories, triage, write
-from soulcaster.db.jobs import EvidenceRow
+from soulcaster.db import jobs, read, repositories, write
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 from soulcaster.fix_case import Move
 from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Launcher, LaunchRequest, Repository, Switch
 from soulcaster.fix_moves import due_move
-from soulcaster.fixing.routing import Origin, Routed, route
+from soulcaster.fix_start import draft_job
 from soulcaster.launching import check_ready, examine_place, make_launcher
-from soulcaster.models import Trust
 from soulcaster.settings import Settings, read_secret
 
 _log = logging.getLogger(__name__)
 
-_TRUST_ORDER: tuple[Trust, ...] = ("anonymous", "member", "verified", "maintainer")
 _MOST_MOVES = 60
 """A job makes a dozen moves; more in one go is a circle."""
 
@@ -94,7 +90,7 @@ def start(
         actor: who wants it.
         repository: a person's choice; routed when not given.
         dry_run: stop before publishing.
-        approved: the actor is a person who says yes to an edit on anonymous evidence.
+        approved: the actor is a person who says yes to an edit on this evidence, and to all of it being quoted.
 
     Raises:
         PermanentError: not ready, no such cluster, no repository, or a job for both is under way.
@@ -102,44 +98,15 @@ def start(
     require(actor, project_id, "fix", f"Starting a fix of cluster {cluster_id!r}")
     check_ready(settings)
 
-    def store(con: duckdb.DuckDBPyConnection) -> Job:
-        cluster = triage.get_decided(con, project_id, cluster_id)
-        if not cluster.n_items:
-            raise PermanentError(
-                f"Starting a fix of cluster {cluster.cluster_id!r} expected one with items on show, got none; "
-                "`soulcaster clusters` lists those that have some."
-            )
-        found_id, status = cluster.cluster_id, cluster.status
-        evidence = jobs.list_evidence(con, project_id, found_id)
-        routed = _choose(con, project_id, found_id, evidence, repository)
-        trust = max((row.trust for row in evidence), key=_TRUST_ORDER.index, default="anonymous")
-        hold = "" if approved else _needs_approval(settings, trust)
-        now = datetime.now(UTC)
-        job = Job(
-            job_id=uuid.uuid4().hex[:16],
-            project_id=project_id,
-            cluster_id=found_id,
-            repository=routed.repository.name,
-            status="waiting" if hold else "queued",
-            reason=hold or f"Chosen because {routed.because}.",
-            attempt=0, is_dry_run=dry_run, trust=trust, actor=actor, created_at=now, changed_at=now,
-        )  # fmt: skip
-        before = status if status != "fixing" else "new"
-        jobs.add_job(con, job, JobDetail(cluster_status_before=before, approved_by=actor if approved else None))
-        return job
-
-    return write(settings.duckdb_path, store, timeout_seconds=settings.lock_timeout_seconds)
-
-
-def _choose(
-    con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str, evidence: list[EvidenceRow], named: str | None
-) -> Routed:
-    return route(
-        [Origin(row.source, row.channel) for row in evidence],
-        repositories.list_repositories(con, project_id),
-        named=named,
-        suggested=jobs.find_suggested_repository(con, project_id, cluster_id),
+    job, detail = draft_job(
+        settings, project_id, cluster_id, actor=actor, repository=repository, dry_run=dry_run, approved=approved
     )
+    write(
+        settings.duckdb_path,
+        lambda con: jobs.add_job(con, job, detail),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    return job
 
 
 def approve(settings: Settings, project_id: str, job_id: str, *, actor: str, reason: str = "") -> Job:
@@ -335,12 +302,3 @@ def _get(settings: Settings, project_id: str, job_id: str) -> Job:
         lambda con: jobs.get_job(con, project_id, job_id),
         timeout_seconds=settings.lock_timeout_seconds,
     )
-
-
-def _needs_approval(settings: Settings, trust: str) -> str:
-    """Why a person has to say yes first; '' when nobody has to."""
-    if settings.fix_approval == "always":
-        return "Every fix waits for a person here; `soulcaster approve` lets it go on."
-    if trust == "anonymous":
-        return "All evidence is anonymous; a person has to say yes before an edit is tried."
-    return ""

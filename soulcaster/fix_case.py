@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,7 +30,6 @@ from soulcaster.fix_models import (
     Repository,
     Switch,
 )
-from soulcaster.fixing.reports import Step
 from soulcaster.settings import Settings, read_secret
 
 _WORKING = ("launching", "running", "verifying", "publishing")
@@ -139,38 +138,45 @@ def held(settings: Settings, job_id: str) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def sum_steps(case: Case) -> dict[str, Any]:
-    """Requests, tokens and money of all launches so far, as their reports tell; fields of Job."""
-    steps: list[Step] = []
-    for launch in case.launches:
-        with contextlib.suppress(PermanentError):  # a report that cannot be read was already said to be so
-            report = job_folders.read_outcome(case.settings, launch)
-            steps += report.steps if report else []
+def sum_usage(settings: Settings, launches: Sequence[Launch]) -> dict[str, Any]:
+    """Requests, tokens and money of these launches so far, running ones too; fields of Job."""
+    used = [job_folders.read_usage(settings, launch) for launch in launches]
     return {
-        "n_requests": sum(step.requests for step in steps),
-        "n_tokens": sum(step.tokens for step in steps),
-        "cost_usd": sum(step.cost_usd for step in steps),
+        "n_requests": sum(each.requests for each in used),
+        "n_tokens": sum(each.tokens for each in used),
+        "cost_usd": round(sum(each.cost_usd for each in used), 8),
     }
 
 
 def find_hold(case: Case) -> str:
     """Why nothing more may be launched for the job now: kill switch or a budget; '' when it may."""
-    settings, job = case.settings, case.job
+    return find_budget_hold(case.settings, case.job.project_id, case.job.repository, is_first=not case.job.attempt)
+
+
+def find_budget_hold(settings: Settings, project_id: str, repository: str, *, is_first: bool) -> str:
+    """Why nothing may be launched in the repository now; '' when it may.
+
+    Args:
+        settings: the budgets.
+        project_id: whose.
+        repository: where.
+        is_first: it would be the first launch of its job, which the repository's number of jobs bounds.
+    """
     since = datetime.now(UTC) - timedelta(days=1)
 
     def query(con: duckdb.DuckDBPyConnection) -> tuple[str, Any, Any]:
         return (
             repositories.find_switch_off(con, "launching"),
-            jobs.sum_spent(con, job.project_id, since=since),
-            jobs.sum_spent(con, job.project_id, since=since, repository=job.repository),
+            jobs.sum_spent(con, project_id, since=since),
+            jobs.sum_spent(con, project_id, since=since, repository=repository),
         )
 
     off, day, there = read(settings.duckdb_path, query, timeout_seconds=settings.lock_timeout_seconds)
     if off:
         return _waits(off)
-    if not job.attempt and there.n_jobs >= settings.fix_repository_jobs_per_day:
+    if is_first and there.n_jobs >= settings.fix_repository_jobs_per_day:
         most = settings.fix_repository_jobs_per_day
-        return f"It waits: {there.n_jobs} jobs of {job.repository} in 24 hours, {most} allowed."
+        return f"It waits: {there.n_jobs} jobs of {repository} in 24 hours, {most} allowed."
     if day.n_tokens >= settings.fix_tokens_per_day:
         return f"It waits: {day.n_tokens:,} tokens in 24 hours, {settings.fix_tokens_per_day:,} allowed."
     if day.cost_usd >= settings.fix_cost_per_day_usd:

@@ -18,6 +18,7 @@ from soulcaster.db.jobs import EvidenceRow
 from soulcaster.errors import PermanentError
 from soulcaster.fix_case import Case
 from soulcaster.fix_models import JobDetail, Launch, Proof, Revision
+from soulcaster.fix_start import hash_heard, list_heard
 from soulcaster.fixing import brief
 from soulcaster.fixing.patches import split
 from soulcaster.fixing.test_command import TestCommand, find
@@ -41,17 +42,19 @@ def prepare_base(case: Case) -> tuple[JobDetail, dict[str, Any]]:
         case.repository, commit, settings.repositories_path, job_folders.source_of(settings, job.job_id)
     )
     evidence = list_evidence(case)
-    chosen = brief.choose_reports([_quoted(row) for row in evidence])
+    heard = list_heard(settings, evidence, case.detail.approved_by)
+    chosen = brief.choose_reports([_quoted(row) for row in heard])
     with job_folders.base_tree(settings, job.job_id) as tree:
         command = find(tree, case.repository)
     counts: dict[str, int] = {}
     for row in evidence:
         counts[row.source] = counts.get(row.source, 0) + 1
-    brief_hash = brief.hash_brief(job.cluster_id, case.repository, [(r.item_id, r.content_hash) for r in evidence])
+    brief_hash = hash_heard(job.cluster_id, case.repository, heard)
     detail = case.detail.model_copy(
         update={
             "item_ids": [item.item_id for item in chosen],
             "n_by_source": counts,
+            "n_not_heard": len(evidence) - len(heard),
             "prompt_hashes": brief.hash_prompts(),
             "test_command": command.model_dump() if command else None,
             "unchecked": [f"{each.path} was not shown to the agent: {each.reason}" for each in left_out[:5]],
@@ -202,7 +205,7 @@ def _write_edit(case: Case, launch: Launch, prompts: dict[str, str], *, patch: s
 
 
 def _values(case: Case, reports: str, *, fence: str, **more: str) -> dict[str, str]:
-    evidence = list_evidence(case)
+    evidence = list_heard(case.settings, list_evidence(case), case.detail.approved_by)
     facts = brief.describe(
         case.detail.n_by_source,
         [row.culprit for row in evidence if row.culprit],

@@ -5,6 +5,7 @@ Owns names and bounds that the launchers, the publisher, the store and the step 
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -240,6 +241,7 @@ class JobDetail(BaseModel):
     test_command: dict[str, Any] | None = Field(None, description="What was found, and where.")
     item_ids: list[str] = Field(default_factory=list, description="Feedback that the agent was shown, as r1, r2, ….")
     n_by_source: dict[str, int] = Field(default_factory=dict)
+    n_not_heard: int = Field(0, description="Reports counted and not shown to the agent: their tier may not speak.")
     prompt_hashes: dict[str, str] = Field(default_factory=dict, description="Template name to sha256.")
     tool_version: str = ""
     unchecked: list[str] = Field(default_factory=list, description="What nobody checked, one sentence each.")
@@ -277,11 +279,26 @@ class Launch(BaseModel):
 
 
 class Spent(BaseModel):
-    """What jobs used since some moment."""
+    """What jobs used since some moment, or on one day (UTC)."""
 
+    day: date | None = None
     n_jobs: int = 0
+    n_requests: int = 0
     n_tokens: int = 0
     cost_usd: float = 0.0
+
+
+class PortfolioRow(BaseModel):
+    """One cluster of the portfolio: whether it is next, and if not, why it waits."""
+
+    cluster_id: str
+    title: str = ""
+    priority: float
+    trust: Trust = "anonymous"
+    repository: str = ""
+    state: Literal["next", "started", "waits"]
+    reason: str = Field(description="One sentence.")
+    job_id: str = ""
 
 
 class QueuedComment(BaseModel):

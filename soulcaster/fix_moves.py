@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from soulcaster import fix_launches, job_folders
-from soulcaster.fix_case import Case, Move, find_exhausted, find_hold, find_switch_off, list_secrets, sum_steps
+from soulcaster.fix_case import Case, Move, find_exhausted, find_hold, find_switch_off, list_secrets, sum_usage
 from soulcaster.fix_models import JobDetail, JobStatus, Launch, LaunchRequest, LaunchState, Proof
 from soulcaster.fixing import brief
 from soulcaster.fixing.patches import parse, split
@@ -98,9 +98,13 @@ def _look(case: Case) -> Move | None:
         age = (datetime.now(UTC) - (launch.launched_at or launch.created_at)).total_seconds()
         if age > launch.deadline_seconds + _BACKSTOP_SECONDS:
             case.launcher.stop(launch.handle)
-        changes = {name: value for name, value in sum_steps(case).items() if value != getattr(case.job, name)}
+        changes = {
+            name: value
+            for name, value in sum_usage(case.settings, case.launches).items()
+            if value != getattr(case.job, name)
+        }
         return Move(case.job.status, case.job.reason, changes=changes) if changes else None
-    case = replace(case, job=case.job.model_copy(update=sum_steps(case)))
+    case = replace(case, job=case.job.model_copy(update=sum_usage(case.settings, case.launches)))
     report = job_folders.read_outcome(case.settings, launch)
     if report is None or not report.is_final or report.status == "interrupted":
         return _broke(case, state, report)
@@ -111,7 +115,7 @@ def _look(case: Case) -> Move | None:
     case = _with(case, detail, launch=ended)
     take = {"verify": _verified, "review": _reviewed}.get(launch.purpose, _edited)
     move = take(case, report)
-    changes = {"sandbox": report.sandbox, **sum_steps(case), **move.changes}
+    changes = {"sandbox": report.sandbox, **sum_usage(case.settings, case.launches), **move.changes}
     return Move(move.status, move.reason, move.detail or detail, changes, move.new_launch, told_launch=ended)
 
 
@@ -131,7 +135,9 @@ def _broke(case: Case, state: LaunchState, report: Report | None) -> Move:
         return _launching(again, reason, told_launch=ended)
     ended = launch.model_copy(update={"ended_at": datetime.now(UTC), "outcome": told})
     status: JobStatus = "lost" if state.state == "missing" else "failed"
-    return Move(status, f"{why.capitalize()}: {told}.", changes=sum_steps(case), told_launch=ended)
+    return Move(
+        status, f"{why.capitalize()}: {told}.", changes=sum_usage(case.settings, case.launches), told_launch=ended
+    )
 
 
 def _repeat(case: Case) -> Launch:

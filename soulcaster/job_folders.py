@@ -6,6 +6,7 @@ made again. Lies in `<home>/jobs/<job>/<attempt>-<mode>/`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tarfile
@@ -15,13 +16,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import Launch
-from soulcaster.fixing.reports import Report, read_report
+from soulcaster.fixing.reports import Report, Usage, read_report
 from soulcaster.settings import Settings
 
 SOURCE = "source.tar.gz"
 _MOST_PATCH_BYTES = 5_000_000
+_MOST_USAGE_BYTES = 10_000
 _MOST_DEADLINE_SECONDS = 6 * 3600
 _SLACK_SECONDS = 600
 
@@ -173,6 +177,34 @@ def read_outcome(settings: Settings, launch: Launch) -> Report | None:
     """
     path = folder_of(settings, launch) / "report.json"
     return read_report(path, job_id=launch.job_id, attempt=launch.attempt, mode=launch.mode)
+
+
+def read_usage(settings: Settings, launch: Launch) -> Usage:
+    """What the launch has used so far: the gateway's own count, and what its report claims where that is more.
+
+    The count is written every two seconds by the process that holds the launch, where an agent in a sandbox does not
+    reach; a launch elsewhere has it once it is brought here. Zero while nothing is known.
+    """
+    found = [Usage()]
+    with contextlib.suppress(PermanentError):  # a report that cannot be read was already said to be so
+        report = read_outcome(settings, launch)
+        steps = report.steps if report else []
+        found.append(
+            Usage(
+                requests=sum(step.requests for step in steps),
+                tokens=sum(step.tokens for step in steps),
+                cost_usd=sum(step.cost_usd for step in steps),
+            )
+        )
+    path = folder_of(settings, launch) / "launch" / "usage.json"
+    if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_USAGE_BYTES:
+        with contextlib.suppress(ValidationError):
+            found.append(Usage.model_validate_json(path.read_bytes()))
+    return Usage(
+        requests=max(each.requests for each in found),
+        tokens=max(each.tokens for each in found),
+        cost_usd=max(each.cost_usd for each in found),
+    )
 
 
 def read_script(settings: Settings) -> dict[str, Any]:

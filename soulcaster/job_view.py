@@ -15,8 +15,9 @@ from pydantic import BaseModel, Field
 from soulcaster import job_folders
 from soulcaster.db import jobs, read
 from soulcaster.errors import PermanentError
+from soulcaster.fix_case import sum_usage
 from soulcaster.fix_models import Job, JobDetail, Launch
-from soulcaster.fixing.reports import Report
+from soulcaster.fixing.reports import Report, Usage
 from soulcaster.settings import Settings
 
 _MOST_LOG_BYTES = 64_000
@@ -28,6 +29,7 @@ class LaunchView(BaseModel):
 
     launch: Launch
     report: Report | None = Field(None, description="As the agent reports it; a claim.")
+    usage: Usage = Field(default_factory=Usage, description="Of the model so far, while it runs too.")
     report_problem: str = Field("", description="Why the report could not be read, if so.")
     prompts: dict[str, str] = Field(default_factory=dict, description="Step name to the text the model was given.")
     log_tail: str = ""
@@ -36,7 +38,7 @@ class LaunchView(BaseModel):
 class JobView(BaseModel):
     """One job with all that there is to look at."""
 
-    job: Job
+    job: Job = Field(description="With what its launches have used up to now.")
     detail: JobDetail
     launches: list[LaunchView]
     patch: str = Field("", description="The patch in question, as it was looked at; empty while there is none.")
@@ -56,7 +58,7 @@ def view_job(settings: Settings, project_id: str, job_id: str) -> JobView:
 
     job, detail, launches = read(settings.duckdb_path, load, timeout_seconds=settings.lock_timeout_seconds)
     return JobView(
-        job=job,
+        job=job.model_copy(update=sum_usage(settings, launches)) if launches else job,
         detail=detail,
         launches=[_launch(settings, each) for each in launches],
         patch=job_folders.read_kept_patch(settings, job.job_id, detail.patch_attempt),
@@ -73,6 +75,7 @@ def _launch(settings: Settings, launch: Launch) -> LaunchView:
     return LaunchView(
         launch=launch,
         report=report,
+        usage=job_folders.read_usage(settings, launch),
         report_problem=problem,
         prompts=_prompts(folder / "job.json"),
         log_tail=_tail(folder / "log.txt"),

@@ -88,6 +88,8 @@ def make_summary(case: Case, patch: str, evidence: list[EvidenceRow]) -> FixSumm
     answer = FixAnswer.model_validate(detail.answer)
     review = detail.review or {}
     unchecked = [*detail.unchecked, *answer.unchecked]
+    if detail.n_not_heard:
+        unchecked.insert(0, f"{detail.n_not_heard} reports of lower trust were counted, not shown to the agent")
     if review and not review.get("fixes_cause"):
         unchecked.insert(0, "The review doubts that this mends the cause")
     if review.get("unrelated"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from soulcaster import __version__, job_folders
 from soulcaster.db import activity, jobs, read, repositories
 from soulcaster.errors import PermanentError
 from soulcaster.fix_case import list_secrets
-from soulcaster.fix_models import Job, JobDetail, Launch, Repository
+from soulcaster.fix_models import Job, JobDetail, Launch, Repository, Spent
 from soulcaster.settings import Settings
 
 _MOST_FILE_BYTES = 5_000_000
@@ -42,6 +43,16 @@ def list_jobs(
     return read(
         settings.duckdb_path,
         lambda con: jobs.list_jobs(con, project_id, cluster_id=cluster_id, is_open=is_open, limit=limit),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+
+
+def list_spent(settings: Settings, project_id: str, *, days: int) -> list[Spent]:
+    """What jobs used on each of the last days (UTC) that had any, newest first; today's with what runs now."""
+    since = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
+    return read(
+        settings.duckdb_path,
+        lambda con: jobs.list_spent(con, project_id, since=since),
         timeout_seconds=settings.lock_timeout_seconds,
     )
 

@@ -97,8 +97,9 @@ class Settings(BaseSettings):
     ecs_spot: bool = Field(default=False, description="Take Fargate Spot first; a second try is on demand.")
     ecs_public_ip: bool = Field(default=False, description="Give tasks a public address: subnets without a NAT.")
     ecs_log_group: str = Field("", description="Log group of the task definition; makes links to logs.")
-    fix_approval: Literal["anonymous", "always"] = Field(
-        "anonymous", description="Which fixes wait for a person before an edit is tried."
+    fix_approval: Literal["anonymous", "member", "verified", "always"] = Field(
+        "anonymous",
+        description="Fixes whose evidence is of this tier at most wait for a person, and without one are not told it.",
     )
     fix_rounds: int = Field(
         2, ge=0, le=10, description="Most revisions of a pull request that CI or reviewers ask for."
@@ -107,6 +108,9 @@ class Settings(BaseSettings):
     fix_job_tokens: int = Field(6_000_000, ge=1, description="Most tokens of one job, over all its steps.")
     fix_job_cost_usd: float = Field(5.0, gt=0, description="Most money of one job.")
     fix_repository_jobs_per_day: int = Field(10, ge=1, le=1000, description="Most jobs of a repository in 24 hours.")
+    portfolio_jobs_per_day: int = Field(
+        3, ge=0, le=1000, description="Jobs in 24 hours, whoever began them, from which on the portfolio begins none."
+    )
     fix_tokens_per_day: int = Field(30_000_000, ge=1, description="Most tokens of a project's jobs in 24 hours.")
     fix_cost_per_day_usd: float = Field(25.0, gt=0, description="Most money of a project's jobs in 24 hours.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own logs.")

@@ -19,7 +19,7 @@ from prefect.artifacts import (
 from pydantic import BaseModel
 
 from soulcaster.configured import ConfiguredSource
-from soulcaster.fix_models import Job
+from soulcaster.fix_models import Job, PortfolioRow
 from soulcaster.models import ImportReport
 
 _SECONDS_BETWEEN_UPDATES = 1.0
@@ -77,6 +77,13 @@ def jobs_table(key: str, jobs: list[Job], what: str) -> None:
     names = ("job_id", "status", "cluster_id", "repository", "verdict", "cost_usd", "pr_url", "reason")
     rows = [{name: str(getattr(job, name) or "") for name in names} for job in jobs]
     create_table_artifact(table=rows, key=key, description=what)
+
+
+def portfolio_table(key: str, rows: list[PortfolioRow], what: str) -> None:
+    """Clusters with what becomes of them, one row each; their titles may be strangers' words and are left out."""
+    names = ("state", "priority", "trust", "repository", "cluster_id", "job_id", "reason")
+    table = [{name: str(getattr(row, name)) for name in names} for row in rows]
+    create_table_artifact(table=table, key=key, description=what)
 
 
 def next_step(key: str, sentence: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import task
 
-from soulcaster.fix_models import Job
+from soulcaster.fix_models import Job, PortfolioRow
 from soulcaster.settings import load_settings
 from tasks import artifacts, fix_artifacts, policies
 
@@ -53,6 +53,16 @@ def reconcile(project: str) -> list[Job]:
     found = bring_on(settings, project, make_launcher(settings), actor="flow reconcile")
     artifacts.jobs_table("reconcile", found, f"Open jobs of project {project}")
     return found
+
+
+@task(name="portfolio", **policies.patient())
+def portfolio(project: str, *, is_begun: bool, actor: str) -> list[PortfolioRow]:
+    """Which clusters are next, begun when wanted, and why each other one waits."""
+    from soulcaster.portfolio import begin, plan
+
+    rows = (begin if is_begun else plan)(load_settings(), project, actor=actor)
+    artifacts.portfolio_table("portfolio", rows, f"Clusters of project {project}, the next first")
+    return rows
 
 
 def cancel_fixes(project: str, actor: str, job_id: str = "") -> list[str]:

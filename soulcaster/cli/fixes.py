@@ -1,4 +1,4 @@
-"""`soulcaster fix` and what belongs to it: jobs, approve, cancel, reconcile, bundle.
+"""`soulcaster fix` and what belongs to it: portfolio, jobs, spend, approve, cancel, reconcile, follow, bundle.
 
 As in `commands`: parses words, calls one step, prints; steps are imported inside their command.
 """
@@ -17,7 +17,7 @@ from soulcaster.cli.output import AsJson, Project, open_settings, print_table
 from soulcaster.errors import SoulcasterError
 
 if TYPE_CHECKING:
-    from soulcaster.fix_models import Job
+    from soulcaster.fix_models import FollowReport, Job
     from soulcaster.job_view import JobView
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job id, or the beginning of one; see `soulcaster jobs`.")]
@@ -27,7 +27,7 @@ _FAILURES = ("failed", "lost")
 
 def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
-    for command in (fix, jobs, approve, cancel, reconcile, bundle):
+    for command in (fix, portfolio, jobs, spend, approve, cancel, reconcile, follow, bundle):
         app.command()(command)
 
 
@@ -99,6 +99,77 @@ def jobs(
     print_table(["job", "status", "cluster", "repository", "verdict", "USD", "started (UTC)", ""], cells)
 
 
+def portfolio(
+    start: Annotated[bool, typer.Option("--start", help="Begin the jobs that are next.")] = False,
+    actor: Actor = None,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print which clusters are fixed next, and why each other one waits; with --start begin them."""
+    from soulcaster.portfolio import begin, plan
+
+    settings = open_settings(project)
+    rows = (begin if start else plan)(settings, settings.project, actor=actor or getpass.getuser())
+    if as_json:
+        typer.echo(json.dumps({"clusters": [row.model_dump() for row in rows]}))
+        return
+    if not rows:
+        typer.echo("There are no clusters yet; run `soulcaster import FILE`, then `soulcaster recluster`.")
+        return
+    print_table(
+        ["", "priority", "trust", "repository", "cluster", "title", "why"],
+        [
+            [r.state, f"{r.priority:.1f}", r.trust, r.repository, r.cluster_id[:8], r.title[:40], _plain(r.reason)]
+            for r in rows
+        ],
+    )
+    if start and any(row.state == "started" for row in rows):
+        typer.echo("`soulcaster reconcile --wait`, or its flow, moves them now.")
+
+
+def spend(
+    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="How many days back, today included.")] = 14,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what fixes used of the model on each day (UTC): jobs, requests, tokens, money."""
+    from soulcaster.run_bundle import list_spent
+
+    settings = open_settings(project)
+    found = list_spent(settings, settings.project, days=days)
+    if as_json:
+        typer.echo(json.dumps({"days": [each.model_dump(mode="json") for each in found]}))
+    elif not found:
+        typer.echo(f"No job used anything in the last {days} days.")
+    else:
+        print_table(
+            ["day (UTC)", "jobs", "requests", "tokens", "USD"],
+            [[str(s.day), str(s.n_jobs), f"{s.n_requests:,}", f"{s.n_tokens:,}", f"{s.cost_usd:.2f}"] for s in found],
+        )
+
+
+def follow(project: Project = None, as_json: AsJson = False) -> None:
+    """See what became of our pull requests, begin rounds where something came back, post what waits."""
+    from soulcaster.follow import follow as look
+    from soulcaster.follow import list_followed, note_regressions
+
+    settings = open_settings(project)
+    who, reports, problems = getpass.getuser(), [], []
+    for name in list_followed(settings, settings.project):
+        try:
+            reports.append(look(settings, settings.project, name, actor=who))
+        except SoulcasterError as error:
+            problems.append(f"{name}: {error}")  # one that is away keeps nobody from the others
+    returned = note_regressions(settings, settings.project, actor=who)
+    if as_json:
+        told = {"repositories": [each.model_dump() for each in reports], "problems": problems}
+        typer.echo(json.dumps(told | {"regressions": [each.model_dump(mode="json") for each in returned]}))
+    else:
+        _print_followed(reports, [f"reported again after its fix: cluster {each.cluster_id}" for each in returned])
+    if problems:
+        raise SoulcasterError("; ".join(problems))
+
+
 def approve(
     job: JobId, reason: Reason = "", actor: Actor = None, project: Project = None, as_json: AsJson = False
 ) -> None:
@@ -167,6 +238,22 @@ def bundle(
     typer.echo(json.dumps({"path": str(path)}) if as_json else f"Written to {path}")
 
 
+def _print_followed(reports: list[FollowReport], lines: list[str]) -> None:
+    if not reports and not lines:
+        typer.echo("No pull request of ours is open and no comment waits.")
+    for report in reports:
+        typer.echo(f"{report.repository}: {report.n_open} open, {report.n_comments} comments written.")
+        lines += [f"merged: {url}" for url in report.merged] + [
+            f"closed without merging: {url}" for url in report.closed
+        ]
+        lines += [f"opened again: {url}" for url in report.reopened] + [f"CI fails: {url}" for url in report.failing]
+        lines += [f"begun: {text}" for text in report.rounds]
+        lines += [f"left to people: {text}" for text in report.left_to_people]
+        lines += [f"given up: {text}" for text in report.refused]
+    for line in lines:
+        typer.echo(f"  {_plain(line)}")
+
+
 def _end(job: Job, *, as_json: bool) -> None:
     if as_json:
         typer.echo(job.model_dump_json())
@@ -202,8 +289,18 @@ def _print_view(view: JobView) -> None:
         print_table(["finding", "", ""], [[f.rule, stops[f.is_blocking], f.detail] for f in detail.findings])
     typer.echo("")
     print_table(
-        ["launch", "purpose", "outcome"],
-        [[str(each.launch.attempt), each.launch.purpose, each.launch.outcome or "under way"] for each in view.launches],
+        ["launch", "purpose", "requests", "tokens", "USD", "outcome"],
+        [
+            [
+                str(each.launch.attempt),
+                each.launch.purpose,
+                f"{each.usage.requests:,}",
+                f"{each.usage.tokens:,}",
+                f"{each.usage.cost_usd:.2f}",
+                each.launch.outcome or "under way",
+            ]
+            for each in view.launches
+        ],
     )
 
 

@@ -219,11 +219,30 @@ def sum_spent(
 ) -> Spent:
     """What jobs that were launched and created since then used; with `repository` only those of it."""
     [row] = con.execute(
-        "SELECT count(*), coalesce(sum(n_tokens), 0)::BIGINT, coalesce(sum(cost_usd), 0) FROM jobs "
+        "SELECT count(*), coalesce(sum(n_requests), 0)::BIGINT, coalesce(sum(n_tokens), 0)::BIGINT, "
+        "coalesce(sum(cost_usd), 0) FROM jobs "
         "WHERE project_id = $1 AND created_at >= $2 AND ($3 IS NULL OR lower(repository) = lower($3)) AND attempt > 0",
         [project_id, since, repository],
     ).fetchall()
-    return Spent(n_jobs=row[0], n_tokens=row[1], cost_usd=row[2])
+    return Spent(n_jobs=row[0], n_requests=row[1], n_tokens=row[2], cost_usd=row[3])
+
+
+def count_jobs(con: duckdb.DuckDBPyConnection, project_id: str, *, since: datetime) -> int:
+    """How many jobs that make a change of their own were begun since then, launched or not."""
+    query = "SELECT count(*) FROM jobs WHERE project_id = $1 AND created_at >= $2 AND round = 0"
+    return int(con.execute(query, [project_id, since]).fetchall()[0][0])
+
+
+def list_spent(con: duckdb.DuckDBPyConnection, project_id: str, *, since: datetime) -> list[Spent]:
+    """What jobs that were launched used, by the day (UTC) on which they were created, newest first."""
+    rows = con.execute(
+        "SELECT (created_at AT TIME ZONE 'UTC')::DATE AS day, count(*), coalesce(sum(n_requests), 0)::BIGINT, "
+        "coalesce(sum(n_tokens), 0)::BIGINT, coalesce(sum(cost_usd), 0) FROM jobs "
+        "WHERE project_id = $1 AND created_at >= $2 AND attempt > 0 GROUP BY day ORDER BY day DESC",
+        [project_id, since],
+    ).fetchall()
+    names = ("day", "n_jobs", "n_requests", "n_tokens", "cost_usd")
+    return [Spent.model_validate(dict(zip(names, row, strict=True))) for row in rows]
 
 
 def list_evidence(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str) -> list[EvidenceRow]:

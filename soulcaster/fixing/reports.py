@@ -45,6 +45,14 @@ class Step(_Claim):
     answer: str = Field("", max_length=20_000)
 
 
+class Usage(_Claim):
+    """What a launch used of the model: requests, tokens, US dollars."""
+
+    requests: int = Field(0, ge=0)
+    tokens: int = Field(0, ge=0)
+    cost_usd: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+
 class Diagnosis(_Claim):
     """What the agent thinks is wrong."""
 

@@ -137,7 +137,7 @@ def test_only_the_patch_that_was_looked_at_is_published(store, tmp_path, forge):
 def test_a_second_job_updates_the_one_pull_request_of_its_cluster(run, store, forge):
     """New evidence, new brief, same branch while it is open."""
     first, _ = run()
-    change = "UPDATE items SET content_hash = 'changed' WHERE source = 'reddit'"
+    change = "UPDATE items SET content_hash = 'changed' WHERE source = 'github'"
     write(store.duckdb_path, lambda con: con.execute(change))
     second, _ = run(
         fix={**plan()["fix"], "files": {"notes.py": FIXED + "\n\nX = 1\n", "tests/test_notes.py": NEW_TEST}}
@@ -243,6 +243,8 @@ def test_reports_that_look_like_injections_are_not_quoted_and_alone_stop_the_job
     store = fix_store.with_script(settings, tmp_path)
     launcher = PlannedLauncher(tmp_path / "agents", plan())
     job = fix.start(store, PROJECT, CLUSTER, actor="ann")
+    assert ("waiting", "anonymous") == (job.status, job.trust)
+    fix.approve(store, PROJECT, job.job_id, actor="ann")
     job = fix.follow_job(store, PROJECT, job.job_id, launcher, actor="ann", poll_seconds=0.01)
 
     prompt = job_json(store, job, "1-edit")["edit"]["steps"][0]["prompt"]

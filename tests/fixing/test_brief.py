@@ -93,13 +93,13 @@ def test_authors_and_addresses_are_not_in_the_prompt():
     assert "source: reddit, trust: anonymous" in text
 
 
-@pytest.mark.parametrize("step", ["diagnose", "fix", "repair", "review"])
+@pytest.mark.parametrize("step", ["diagnose", "fix", "repair", "revise", "review"])
 def test_every_prompt_begins_with_the_rules_and_names_its_answer(step):
     """And only the fix waits for the diagnosis of its own launch."""
     text = prompt(
         step,
         [report("x")],
-        **({} if step == "fix" else {"diagnosis": "D", "verdict": "V", "failures": "F", "patch": "P"}),
+        **({} if step == "fix" else {"diagnosis": "D", "verdict": "V", "failures": "F", "patch": "P", "remarks": "R"}),
     )
 
     assert text.startswith("You work alone in a checkout of the repository acme/notes")
@@ -127,7 +127,7 @@ def test_the_brief_hash_changes_with_evidence_and_not_with_order_or_fence():
     assert one == brief.hash_brief("c", REPOSITORY, [("b", None), ("a", "1")])
     assert one != brief.hash_brief("c", REPOSITORY, [("a", "2"), ("b", None)])
     assert one != brief.hash_brief("d", REPOSITORY, [("a", "1"), ("b", None)])
-    assert {"rules-1", "diagnose-1", "fix-1", "repair-1", "review-1"} == set(brief.hash_prompts())
+    assert {"rules-1", "diagnose-1", "fix-1", "repair-1", "revise-1", "review-1"} == set(brief.hash_prompts())
 
 
 def test_facts_hold_names_of_code_and_no_sentences():
