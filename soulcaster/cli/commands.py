@@ -19,6 +19,7 @@ from soulcaster.cli import clusters as clusters_commands
 from soulcaster.cli import drill as drill_commands
 from soulcaster.cli import fixes as fixes_commands
 from soulcaster.cli import map as map_commands
+from soulcaster.cli import smoke as smoke_commands
 from soulcaster.cli import triage as triage_commands
 from soulcaster.cli.access import person_app, token_app
 from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
@@ -45,6 +46,7 @@ fixes_commands.add_commands(app)
 triage_commands.add_commands(app)
 map_commands.add_commands(app)
 drill_commands.add_commands(app)
+smoke_commands.add_commands(app)
 backtest_commands.add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
