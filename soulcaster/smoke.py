@@ -130,19 +130,24 @@ def run_smoke(
     else:
         steps = {"model": _try_model, "ecs": _try_ecs}[subject](settings, launcher)
     found: list[Check] = []
+
+    def note(check: Check) -> None:
+        found.append(check)
+        on_check(check)
+
     try:
         for check in steps:
-            found.append(check)
-            on_check(check)
+            note(check)
             if not check.is_ok:
                 break
     except SoulcasterError as error:
         if isinstance(error, PermanentError) and not found:
             raise
-        found.append(Check(name=subject, is_ok=False, told=str(error)))
-        on_check(found[-1])
-    finally:
+        note(Check(name=subject, is_ok=False, told=str(error)))
+    try:
         steps.close()
+    except SoulcasterError as error:
+        note(Check(name="cleaning up", is_ok=False, told=str(error)))
     return found
 
 
