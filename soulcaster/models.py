@@ -6,12 +6,15 @@ Owns names and bounds; holds no logic that needs another library, opens nothing.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Source = Literal["manual", "reddit", "sentry", "github"]
 SOURCES: tuple[Source, ...] = ("manual", "reddit", "sentry", "github")
+
+SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{1,39}$")]
+"""A `Source`, or the name of a generic one: the service that a mapping declares."""
 
 Trust = Literal["anonymous", "member", "verified", "maintainer"]
 """Who stands behind a text, lowest first; the weakest evidence caps how far automation may go alone."""
@@ -27,7 +30,7 @@ class FeedbackItem(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: Source
+    source: SourceName
     external_id: str = Field(min_length=1, max_length=512, description="The source's own id.")
     title: str = ""
     body: str = ""
@@ -70,7 +73,7 @@ class Quarantined(BaseModel):
     detail: str = Field(description="One sentence: where, expected, got; or the quoted fragment.")
     location: str = Field("", description="File and row, or delivery id.")
     external_id: str | None = None
-    source: Source | None = Field(None, description="Where it came from, when the caller does not know.")
+    source: SourceName | None = Field(None, description="Where it came from, when the caller does not know.")
     payload: str | None = Field(None, description="The row as received, capped, for release after a mended parser.")
 
 

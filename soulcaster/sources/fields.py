@@ -6,6 +6,7 @@ from disk or network and knows no source.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -199,6 +200,11 @@ def slug(value: object) -> str:
     """Short lower-case form of a stranger's word, safe to count as a reason; 'other' when nothing is left."""
     words = re.sub(r"[^a-z0-9]+", "-", str(value)[:200].lower()).strip("-") if isinstance(value, str | int) else ""
     return words[:_MAX_SLUG_CHARS].strip("-") or "other"
+
+
+def text_id(title: str, body: str) -> str:
+    """Id of a text whose source gives none: the same words are the same item."""
+    return "text-" + hashlib.sha256(f"{title}\n\n{body}".encode()).hexdigest()[:32]
 
 
 def compact_json(value: object) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from soulcaster.errors import PermanentError
-from soulcaster.models import Source
+from soulcaster.models import SourceName
 
 _SUFFIX = ".delivery"
 _KEPT_HEADERS = ("content-type", "sentry-hook-resource", "sentry-hook-timestamp", "x-github-event", "x-github-hook-id")
@@ -31,14 +31,14 @@ class Delivery(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    source: Source
+    source: SourceName
     delivery_id: str
     received_at: float
     headers: dict[str, str]
     body: bytes = b""
 
 
-def append(inbox: Path, source: Source, body: bytes, delivery_id: str, headers: Mapping[str, str]) -> Path:
+def append(inbox: Path, source: SourceName, body: bytes, delivery_id: str, headers: Mapping[str, str]) -> Path:
     """The file that now holds the body, synced to the disk together with its folder.
 
     The same body under the same delivery id is kept once, also when it has been stored meanwhile: the file that is

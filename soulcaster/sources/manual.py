@@ -5,7 +5,6 @@ Pure and total: every JSON value gives items or quarantined rows, never an excep
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from functools import partial
 
@@ -20,6 +19,7 @@ from soulcaster.sources.fields import (
     key_names,
     or_empty,
     parsed_row,
+    text_id,
     wrong,
 )
 
@@ -44,7 +44,7 @@ def _parse_thing(thing: object) -> FeedbackItem:
     created_at = find_time(thing, "created_at")
     return FeedbackItem(
         source="manual",
-        external_id=find_id(thing, "id") or find_id(thing, "external_id") or _text_id(title, body),
+        external_id=find_id(thing, "id") or find_id(thing, "external_id") or text_id(title, body),
         title=title,
         body=body,
         url=find_text(thing, "url"),
@@ -54,7 +54,3 @@ def _parse_thing(thing: object) -> FeedbackItem:
         updated_at=find_time(thing, "updated_at") or created_at,
         payload=compact_json(thing),
     )
-
-
-def _text_id(title: str, body: str) -> str:
-    return "text-" + hashlib.sha256(f"{title}\n\n{body}".encode()).hexdigest()[:32]
