@@ -138,6 +138,19 @@ def revoke_token(
     typer.echo(json.dumps({"revoked": gone.token_id}) if as_json else f"Token {gone.token_id} opens nothing any more.")
 
 
+def mcp(
+    role: Annotated[
+        Literal["viewer", "fixer"], typer.Option("--role", help="viewer only reads; fixer may start fixes too.")
+    ] = "fixer",
+    project: Project = None,
+) -> None:
+    """Serve a coding assistant on standard input and output (MCP): the project's clusters, feedback, runs and jobs."""
+    from soulcaster.assistant import serve
+
+    settings = open_settings(project)
+    serve(settings, settings.project, role)
+
+
 def _state(token: Token) -> str:
     if token.revoked_at:
         return f"revoked {token.revoked_at:%Y-%m-%d}"

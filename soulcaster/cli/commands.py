@@ -21,7 +21,8 @@ from soulcaster.cli import fixes as fixes_commands
 from soulcaster.cli import map as map_commands
 from soulcaster.cli import smoke as smoke_commands
 from soulcaster.cli import triage as triage_commands
-from soulcaster.cli.access import person_app, token_app
+from soulcaster.cli.access import mcp, person_app, token_app
+from soulcaster.cli.backfill import backfill
 from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.cli.repositories import repository_app, switch
 from soulcaster.cli.sources import source_app
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.add_typer(source_app, name="source")
 app.add_typer(person_app, name="person")
 app.add_typer(token_app, name="token")
+app.command()(mcp)
 app.add_typer(repository_app, name="repo")
 app.command()(switch)
 clusters_commands.add_commands(app)
