@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from soulcaster.publisher.pull_request import PublishedPullRequest, PullRequestDraft
 
 _LABEL = re.compile(r"r(\d{1,3})\Z")
+_PERSON = re.compile(r"[^\W\d_][\w .'-]{0,80} <[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{3,120}>")
 _UNTESTED = Proof(verdict="unverified", reason="No test was run.")
 
 
@@ -75,7 +76,7 @@ def make_draft(case: Case, patch: str, evidence: list[EvidenceRow]) -> PullReque
         labels=["soulcaster", f"soulcaster:{verdict}"],
         reviewers=case.repository.reviewers,
         known_head=_known_head(case),
-        trailers={"Soulcaster-Job": job.job_id, "Soulcaster-Cluster": job.cluster_id},
+        trailers=_trailers(case),
         committed_at=job.created_at,
     )
 
@@ -105,7 +106,7 @@ def make_summary(case: Case, patch: str, evidence: list[EvidenceRow]) -> FixSumm
         marker=job.cluster_id,
         counts=detail.n_by_source,
         paraphrases=answer.paraphrases[:3],
-        links=[rows[each].url or "" for each in detail.item_ids if each in rows and rows[each].url],
+        links={label: rows[each].url or "" for label, each in by_label.items() if each in rows and rows[each].url},
         issues=_issues(case, evidence),
         cause=str((detail.diagnosis or {}).get("cause", "")) or "not told",
         change=answer.change or f"Changes {', '.join(file.path for file in parse(patch)[:5])}",
@@ -117,6 +118,23 @@ def make_summary(case: Case, patch: str, evidence: list[EvidenceRow]) -> FixSumm
         findings=detail.findings,
         provenance=_provenance(case),
     )
+
+
+def _trailers(case: Case) -> dict[str, str]:
+    """Where the commit comes from; who clicked is a co-author when the actor is a name with an address.
+
+    Source: git interpret-trailers; GitHub, "Creating a commit with multiple authors".
+    """
+    job, proof = case.job, case.detail.proof or _UNTESTED
+    who = case.detail.approved_by or job.actor
+    trailers = {
+        "Soulcaster-Job": job.job_id,
+        "Soulcaster-Cluster": job.cluster_id,
+        "Soulcaster-Base": job.base_commit,
+        "Soulcaster-Proof": proof.verdict,
+        "Soulcaster-Tool": case.detail.tool_version or job.tool,
+    }
+    return trailers | ({"Co-authored-by": who} if _PERSON.fullmatch(who) else {})
 
 
 def _provenance(case: Case) -> dict[str, str]:
@@ -133,7 +151,7 @@ def _provenance(case: Case) -> dict[str, str]:
         "reports shown": str(len(detail.item_ids)),
         "sandbox": job.sandbox,
         "started by": job.actor,
-    }
+    } | ({"round": str(job.round)} if job.round else {})
 
 
 def _title(case: Case, patch: str) -> str:

@@ -32,8 +32,8 @@ from soulcaster.launching import make_launcher
 from soulcaster.models import FeedbackItem
 from soulcaster.propose import make_draft
 from soulcaster.publisher import git
-from soulcaster.publisher.commit import make_commit
 from soulcaster.publisher.credentials import for_repository
+from soulcaster.publisher.pull_request import commit_draft
 from soulcaster.recluster import recluster
 from soulcaster.settings import Settings
 
@@ -256,16 +256,7 @@ def _look_at_draft(ground: Ground, case: DrillCase, project: str, job: Job) -> l
     credentials = for_repository(draft.repository)
     try:
         with git.locked(ground.settings.repositories_path, draft.repository) as held:
-            make_commit(
-                held,
-                credentials,
-                base_commit=draft.base_commit,
-                patch=draft.patch,
-                message=draft.commit_message,
-                trailers=draft.trailers,
-                path_prefix=draft.repository.path_prefix,
-                committed_at=draft.committed_at,
-            )
+            commit_draft(held, draft, credentials)
     except SoulcasterError as error:
         escapes += [] if case.passes else [f"only the last look stopped it: {error}"]
     return escapes

@@ -17,7 +17,7 @@ from soulcaster.fix_models import Finding, Proof
 
 LONGEST = 6000
 BEGIN, END = "<!-- soulcaster:begin -->", "<!-- soulcaster:end -->"
-_MOST_ISSUES, _LONGEST_LINK = 10, 200
+_MOST_ISSUES, _MOST_LINKS, _MOST_FACTS, _LONGEST_LINK = 10, 12, 12, 200
 _BREAK = "&#8203;"
 """Zero-width space: mentions and references are looked for in the rendered text, where an entity is a letter again."""
 _MARKUP = frozenset("&<>`*_[]|~\\$#!")
@@ -44,7 +44,7 @@ class FixSummary(BaseModel):
     marker: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="Cluster id.")
     counts: dict[str, int] = Field(description="Reports by source.")
     paraphrases: list[str] = Field(default_factory=list, description="Up to three; no names, no quotes.")
-    links: list[str] = Field(default_factory=list, description="Addresses of reports.")
+    links: dict[str, str] = Field(default_factory=dict, description="Addresses of reports by the label that texts use.")
     issues: list[int] = Field(default_factory=list, description="Member issues of this very repository.")
     cause: str
     change: str
@@ -146,9 +146,9 @@ def _reports(summary: FixSummary) -> str:
     return "\n".join(lines)
 
 
-def _links(links: list[str]) -> str:
-    safe = [found for link in links if (found := _link(link))]
-    return f"Reports: {', '.join(safe[:5])}" if safe else ""
+def _links(links: dict[str, str]) -> str:
+    safe = [f"{plain(label, 20)} {found}" for label, link in links.items() if (found := _link(link))]
+    return f"Reports: {', '.join(safe[:_MOST_LINKS])}" if safe else ""
 
 
 def _link(url: str) -> str:
@@ -214,5 +214,5 @@ def _references(summary: FixSummary) -> str:
 
 
 def _provenance(provenance: dict[str, str]) -> str:
-    parts = [f"{plain(name, 30)} {plain(value, 80)}" for name, value in list(provenance.items())[:8]]
+    parts = [f"{plain(name, 30)} {plain(value, 80)}" for name, value in list(provenance.items())[:_MOST_FACTS]]
     return f"<sub>{'; '.join(parts)}</sub>" if parts else ""

@@ -88,7 +88,7 @@ def publish(
         action: Action = "merged" if pull.merged_at else "closed_by_team"
         return PublishedPullRequest(number=pull.number, url=pull.html_url, head=pull.head.sha, action=action)
     with git.locked(cache, draft.repository, timeout_seconds=lock_timeout_seconds) as held:
-        commit = _commit(held, draft, credentials)
+        commit = commit_draft(held, draft, credentials)
         known = draft.known_head if pull is not None else find_own(held, credentials, draft.branch) or draft.known_head
         outcome = push(held, credentials, commit=commit, branch=draft.branch, known_head=known)
     if outcome == "foreign":
@@ -124,7 +124,8 @@ def find_pull(remote: RemoteRepository, branch: str) -> PullRequest | None:
     return max(found, key=lambda pull: (pull.state == "open", pull.number), default=None)
 
 
-def _commit(held: git.Cache, draft: PullRequestDraft, credentials: Credentials) -> str:
+def commit_draft(held: git.Cache, draft: PullRequestDraft, credentials: Credentials) -> str:
+    """Sha of the draft's commit in the cache; nothing is pushed. See `make_commit`."""
     return make_commit(
         held,
         credentials,

@@ -66,6 +66,19 @@ def test_what_goes_out_is_made_of_our_words(run, forge):
     assert "r1 (github)" in pull["body"]
 
 
+def test_the_commit_says_where_it_comes_from_and_who_clicked(store, tmp_path, forge):
+    """Trailers name job, cluster, base, proof and tool; an actor with an address is a co-author."""
+    launcher = PlannedLauncher(tmp_path / "agents", plan())
+    job = fix.start(store, PROJECT, CLUSTER, actor="Ann Lee <ann@example.org>")
+    job = fix.follow_job(store, PROJECT, job.job_id, launcher, actor="ann", poll_seconds=0.01)
+
+    said = forge.git(NAME, "show", "-s", "--format=%(trailers)", job.branch).splitlines()
+    assert {
+        f"Soulcaster-Job: {job.job_id}", f"Soulcaster-Cluster: {CLUSTER}", f"Soulcaster-Base: {job.base_commit}",
+        "Soulcaster-Proof: proved", "Soulcaster-Tool: planned 1", "Co-authored-by: Ann Lee <ann@example.org>",
+    } == set(said)  # fmt: skip
+
+
 def test_a_dry_run_publishes_nothing_and_leaves_the_patch(store, tmp_path, forge):
     """The reason says where."""
     launcher = PlannedLauncher(tmp_path / "agents", plan())

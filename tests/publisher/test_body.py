@@ -28,7 +28,7 @@ def make_summary(**given_fields) -> FixSummary:
     ]
     fields = {
         "marker": "c1a2b3c4", "counts": {"reddit": 3, "github": 1}, "paraphrases": ["Sums come out wrong."],
-        "links": ["https://www.reddit.com/r/notes/1"], "issues": [12], "cause": "A minus.", "change": "A plus.",
+        "links": {"r1": "https://www.reddit.com/r/notes/1"}, "issues": [12], "cause": "A minus.", "change": "A plus.",
         "proof": Proof(verdict="proved", reason="All three hold.", rows=rows, command=["python", "-m", "pytest"]),
         "addressed": ["Wrong sums"], "partly": ["Slow sums"], "not_addressed": ["Dark mode"],
         "unchecked": ["Windows"], "findings": [Finding(rule="lockfile", path="x.lock", detail="was changed")],
@@ -42,7 +42,7 @@ def test_the_body_tells_the_whole_story():
     text = render(make_summary())
 
     for part in (
-        "4 reports: 1 from github, 3 from reddit", "Sums come out wrong.", "(https://www.reddit.com/r/notes/1)",
+        "4 reports: 1 from github, 3 from reddit", "Sums come out wrong.", "r1 [www.reddit.com](https://www.reddit.com/r/notes/1)",
         "A minus.", "A plus.", "Proof: proved", "| A: new tests on the base | a test fails | 3 | 1 | yes |",
         "| C: change with the original tests | all pass | ? | ? | not told |", "python -m pytest",
         "- addressed: Wrong sums", "- partly: Slow sums", "- not addressed: Dark mode", "- Windows",
@@ -73,7 +73,8 @@ def test_words_of_strangers_do_nothing():
     everywhere = dict.fromkeys(fields, HOSTILE) | {name: [HOSTILE] for name in lists}
     text = render(
         make_summary(
-            **everywhere, links=[HOSTILE, "javascript:alert(1)", "http://plain.example", "https://u:p@host.example/"],
+            **everywhere, links={HOSTILE: HOSTILE, "r1": "javascript:alert(1)", "r2": "http://plain.example",
+                                 "r3": "https://u:p@host.example/"},
             counts={HOSTILE: 1}, provenance={HOSTILE: HOSTILE},
             findings=[Finding(rule="x", path=HOSTILE, detail=HOSTILE)],
             issues=[], proof=Proof(verdict="proved", reason=HOSTILE, command=[HOSTILE], new_tests=[HOSTILE]),
@@ -128,7 +129,7 @@ def test_a_body_is_never_too_long(texts):
 
 def test_an_issue_elsewhere_gets_no_trace_of_us():
     """Addresses at GitHub go the way that leaves no back-reference in other people's repositories."""
-    text = render(make_summary(links=["https://github.com/other/project/issues/5"]))
+    text = render(make_summary(links={"r1": "https://github.com/other/project/issues/5"}))
 
     assert "(https://redirect.github.com/other/project/issues/5)" in text
 
