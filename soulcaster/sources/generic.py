@@ -17,7 +17,6 @@ from jmespath.exceptions import JMESPathError
 from soulcaster.errors import PermanentError
 from soulcaster.models import FeedbackItem, Ignored, Outcome
 from soulcaster.sources.fields import (
-    Record,
     compact_json,
     describe,
     find_count,
@@ -40,7 +39,9 @@ from soulcaster.sources.mapping import (
     compiled,
 )
 
-_EPOCH_DIGITS = 12
+_FIRST_MILLISECONDS = 10**11
+"""Larger epoch numbers are milliseconds: as seconds they would lie beyond the year 5000."""
+_MAX_EPOCH_DIGITS = 15
 _SEPARATORS = {"body": "\n\n", "title": " ", "id": "/"}
 
 
@@ -133,7 +134,10 @@ def _field(name: str, record: object, mapping: ServiceMapping) -> Any:  # noqa: 
     found = [_search(each, record) for each in ([rule] if isinstance(rule, str) else rule)]
     values = [value for value in found if value is not None]
     if name in get_args(ListField):
-        return [text for value in values for text in _texts(name, value)]
+        separator = mapping.label_separator if name == "labels" else None
+        texts = [text for value in values for text in _texts(name, value)]
+        cut = [part for text in texts for part in (text.split(separator) if separator else [text])]
+        return [part.strip() for part in cut if part.strip()]
     if not values:
         return None
     if name in get_args(TimeField):
@@ -188,14 +192,12 @@ def _texts(name: str, value: object) -> list[str]:
 def _time(name: str, value: object, time_format: str) -> datetime | None:
     if value == "":
         return None
-    record: Record = {name: value}
     if time_format == "auto":
-        return find_time(record, name)
-    if time_format == "epoch-ms":
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _EPOCH_DIGITS + 3:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_EPOCH_DIGITS:
             value = int(value)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**15
-        return find_time({name: value / 1000 if is_number else value}, name)  # type: ignore[operator]  # a number
+        if isinstance(value, int | float) and _FIRST_MILLISECONDS <= abs(value) < 10**_MAX_EPOCH_DIGITS:
+            value /= 1000
+        return find_time({name: value}, name)
     try:
         parsed = datetime.strptime(str(value), time_format)  # noqa: DTZ007  the zone follows
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)

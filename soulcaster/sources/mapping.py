@@ -184,8 +184,9 @@ class ServiceMapping(_Strict):
         default_factory=dict, description="Words of the service and what they become; '*' for all others."
     )
     time_format: Annotated[str, Field(min_length=1, max_length=60)] = Field(
-        "auto", description="auto = ISO 8601 or epoch seconds; epoch-ms; or a pattern of strptime."
+        "auto", description="auto = ISO 8601, epoch seconds or milliseconds; or a pattern of strptime."
     )
+    label_separator: str | None = Field(None, min_length=1, max_length=4, description="Cuts a text into labels.")
     constants: Constants = Constants()
     ignore: list[IgnoreRule] = Field(default_factory=list, max_length=50)
     hook: Hook | None = None
@@ -197,8 +198,8 @@ class ServiceMapping(_Strict):
             raise ValueError(f"{self.name!r} is a source of its own; expected another name")
         if "title" not in self.fields and "body" not in self.fields:
             raise ValueError("fields: expected title or body")
-        if self.time_format not in ("auto", "epoch-ms") and "%" not in self.time_format:
-            raise ValueError("time_format: expected auto, epoch-ms or a pattern such as %d/%m/%Y %H:%M")
+        if self.time_format != "auto" and "%" not in self.time_format:
+            raise ValueError("time_format: expected auto or a pattern such as %d/%m/%Y %H:%M")
         return self
 
 
