@@ -31,6 +31,7 @@ INDEX_MIN_ROWS = 50_000
 
 _KEEP_VERSIONS = timedelta(days=1)  # readers may hold an older version for as long as a run takes
 _REFINE_FACTOR = 10
+_REBUILD = ".rebuild"
 _CONFLICT = re.compile(r"conflict|too many concurrent|retr(?:y|ies)|timed? ?out", re.IGNORECASE)
 
 
@@ -150,7 +151,7 @@ def build_index(table: Table, *, min_rows: int = INDEX_MIN_ROWS) -> bool:
 
 def start_rebuild(path: Path, model_id: str, dim: int) -> Table:
     """An empty table beside the model's table, to be filled and handed to `finish_rebuild`; readers do not see it."""
-    name = _table_name(model_id, dim) + ".rebuild"
+    name = _table_name(model_id, dim) + _REBUILD
     with _translated("Making", path):
         path.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(path / f"{name}.lance", ignore_errors=True)
@@ -173,6 +174,27 @@ def finish_rebuild(path: Path, model_id: str, dim: int, rebuilt: Table) -> Table
         table = database.create_table(name, data=rows, schema=_schema(dim), mode=mode)
         database.drop_table(rebuilt.name)
     return table
+
+
+def copy_tables(path: Path, target: Path) -> dict[str, int]:
+    """Copy every model's table as it is now into the empty folder `target`; number of rows by table.
+
+    Approximate indexes are not copied, nor tables that a rebuild is filling. Writers go on meanwhile.
+    """
+    if not path.is_dir():
+        return {}
+    counts = {}
+    with _translated("Copying", path):
+        database, copied = lancedb.connect(path), lancedb.connect(target)
+        for name in _table_names(database):
+            if name.endswith(_REBUILD):
+                continue
+            table = database.open_table(name)
+            table.checkout(table.version)  # what others write from now on is not seen
+            batches = table.search().select(table.schema.names).limit(None).to_batches()
+            rows = pa.RecordBatchReader.from_batches(table.schema, (batch.cast(table.schema) for batch in batches))
+            counts[name] = copied.create_table(name, data=rows, schema=table.schema).count_rows()
+    return counts
 
 
 def _opens(database: lancedb.DBConnection, name: str) -> bool:

@@ -15,6 +15,7 @@ import typer
 
 from soulcaster import __version__
 from soulcaster.cli import backtest as backtest_commands
+from soulcaster.cli import care as care_commands
 from soulcaster.cli import clusters as clusters_commands
 from soulcaster.cli import drill as drill_commands
 from soulcaster.cli import fixes as fixes_commands
@@ -43,6 +44,7 @@ app.add_typer(token_app, name="token")
 app.command()(mcp)
 app.add_typer(repository_app, name="repo")
 app.command()(switch)
+app.command()(backfill)
 clusters_commands.add_commands(app)
 fixes_commands.add_commands(app)
 triage_commands.add_commands(app)
@@ -50,6 +52,7 @@ map_commands.add_commands(app)
 drill_commands.add_commands(app)
 smoke_commands.add_commands(app)
 backtest_commands.add_commands(app)
+care_commands.add_commands(app)
 
 SourceName = Literal["manual", "reddit", "sentry", "github"]
 ExportKind = Literal["items", "clusters", "themes", "transitions"]
