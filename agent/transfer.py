@@ -124,4 +124,6 @@ def _read(name: str, answer: http.client.HTTPResponse, most_bytes: int) -> bytes
         if n_bytes > most_bytes:
             raise TransferError(f"Fetching {name} gave more than the {most_bytes} bytes it may have.")
         pieces.append(piece)
+    if answer.length:  # what the server announced and did not send
+        raise http.client.IncompleteRead(b"", answer.length)
     return b"".join(pieces)

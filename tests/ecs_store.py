@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,16 +27,23 @@ class Cloud:
     ecs: Ecs
     s3: S3
 
-    def launcher(self, *, model_url: str = "", gateway_port: int = 8790, **place: Any) -> EcsLauncher:
-        """A launcher that does not wait long."""
+    def launcher(self, *, model_url: str = "", **place: Any) -> EcsLauncher:
+        """A launcher that does not wait long; tasks share this machine's ports, so each has one of its own."""
         chosen = {
             "region": REGION, "cluster": CLUSTER, "task_definition": FAMILY, "subnets": ("subnet-1",),
             "security_groups": ("sg-1",), "bucket": BUCKET, "log_group": "/soulcaster/agent",
         }  # fmt: skip
         return EcsLauncher(
-            EcsPlace.model_validate({**chosen, **place}), model_url=model_url, gateway_port=gateway_port,
+            EcsPlace.model_validate({**chosen, **place}), model_url=model_url, gateway_port=free_port(),
             poll_seconds=(0.25, 0.5), stop_seconds=60, progress_seconds=0.5,
         )  # fmt: skip
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 @contextmanager

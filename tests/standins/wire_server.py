@@ -114,7 +114,7 @@ def _make_handler(answer: Callable[[Request], Answer], wire: Wire) -> type[BaseH
             wire.on_request(request)
             self._send(scripted or answer(request))
 
-        do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815  the parent's names
+        do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815  the parent's names
 
         def _send(self, reply: Answer) -> None:
             raw = reply.encoded() if reply.status != 304 else b""
