@@ -148,8 +148,8 @@ def read_manifest(source: Path) -> Manifest:
     )
     if manifest.format > _FORMAT or not inside:
         raise PermanentError(
-            f"Reading the backup {str(source)!r} of version {manifest.version!r} expected format {_FORMAT} or older and "
-            "paths inside it; use the version that made it."
+            f"Reading the backup {str(source)!r} of version {manifest.version!r} expected format {_FORMAT} or older, "
+            "and paths inside it; use the version that made it."
         )
     return manifest
 
