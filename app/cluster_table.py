@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import streamlit as st
@@ -21,22 +21,39 @@ from app.words import (
 from soulcaster.db.cluster_screens import TREND_WEEKS
 from soulcaster.priority import POINTS
 
-FILTER_KEYS = ("q", "source", "theme", "status", "min", "burst", "sort", "page")
+FILTER_KEYS = ("q", "meaning", "source", "theme", "status", "owner", "min", "burst", "sort", "page")
 """Names of the list's filters, in the address and in the session."""
 _FULL = ["title", "priority", "theme", "n_items", "n_people", "sources", "trend", "last_seen_at", "status"]
+_FOUND = ["title", "matched_by", *_FULL[1:]]
+_MATCHES = {"words": "🔤 words", "meaning": "💡 meaning", "both": "🔤💡 both"}
 _NEAR = ["title", "n_items", "shared"]
 
 
 def show(frame: pl.DataFrame, *, key: str) -> None:
     """Draw rows of `list_clusters`; leaves the page when the reader picks one."""
-    table = _titled(frame).with_columns(
+    _draw(_full(frame), _columns_of(frame), key)
+
+
+def choose(frame: pl.DataFrame, *, key: str) -> pl.DataFrame:
+    """The same rows with a box to tick before each; those that are ticked."""
+    picked = _table(_full(frame), _columns_of(frame), key, "multi-row", "tick those you mean")
+    return frame[[row for row in picked["selection"]["rows"] if row < frame.height]]
+
+
+def _columns_of(frame: pl.DataFrame) -> list[str]:
+    columns = _FOUND if (frame["matched_by"] != "").any() else _FULL
+    return columns if frame["owner"].null_count() == frame.height else [*columns, "owner"]
+
+
+def _full(frame: pl.DataFrame) -> pl.DataFrame:
+    return _titled(frame).with_columns(
         pl.col("n_by_source").map_elements(_sources, return_dtype=pl.String).alias("sources"),
         pl.col("last_seen_at").dt.convert_time_zone(reader_zone()),
         pl.col("last_seen_at").dt.convert_time_zone(reader_zone()).alias("last_seen_exactly"),
         pl.col("points").map_elements(_parts, return_dtype=pl.String).alias("parts"),
         _status().alias("status"),
+        pl.col("matched_by").replace_strict(_MATCHES, default=""),
     )
-    _draw(table, _FULL, key)
 
 
 def show_near(frame: pl.DataFrame, *, key: str) -> None:
@@ -100,20 +117,27 @@ def _status() -> pl.Expr:
     return pl.when("is_burst").then(pl.lit(BURST_LABEL + " · ") + status).otherwise(status)
 
 
-def _draw(table: pl.DataFrame, columns: list[str], key: str) -> None:
-    picked = st.dataframe(
+def _table(
+    table: pl.DataFrame, columns: list[str], key: str, mode: Literal["single-cell", "multi-row"], hint: str
+) -> Any:  # noqa: ANN401  Streamlit's selection state
+    return st.dataframe(
         table,
-        key=f"{key}-{st.session_state.get('opened', 0)}",
+        key=key,
         hide_index=True,
         row_height=ROW_PIXELS,
         height=table_height(table.height),
         column_order=columns,
-        column_config=_columns(columns),
+        column_config=_config(),
         placeholder="",
         on_select="rerun",
-        selection_mode="single-cell",
-        alt="Clusters, one a row; choose a cell to open its cluster",
+        selection_mode=mode,
+        alt=f"Clusters, one a row; {hint}",
     )
+
+
+def _draw(table: pl.DataFrame, columns: list[str], key: str) -> None:
+    key = f"{key}-{st.session_state.get('opened', 0)}"
+    picked = _table(table, columns, key, "single-cell", "choose a cell to open its cluster")
     cells = picked["selection"]["cells"]
     if cells:
         # A new key next time: coming back must not find the old choice and leave again.
@@ -124,11 +148,11 @@ def _draw(table: pl.DataFrame, columns: list[str], key: str) -> None:
         st.switch_page("screens/cluster.py", query_params={"id": table["cluster_id"][cells[0][0]]})
 
 
-def _columns(columns: list[str]) -> dict[str, Any]:
+def _config() -> dict[str, Any]:
     config = st.column_config
     legend = ", ".join(SOURCE_LABELS.values())
     return {
-        "title": config.TextColumn("Cluster", width=280 if columns is _FULL else 275),
+        "title": config.TextColumn("Cluster", width=275),
         "priority": config.ProgressColumn(
             "Priority",
             format="%.0f",
@@ -157,5 +181,9 @@ def _columns(columns: list[str]) -> dict[str, Any]:
         "last_seen_at": config.DatetimeColumn("Last seen", format="distance", width=115, help=EXACT_TIME_HINT),
         "last_seen_exactly": config.DatetimeColumn("Last seen, exactly", format="D MMM YYYY, HH:mm"),
         "status": config.TextColumn("Status", width=100),
+        "owner": config.TextColumn("Owner", width=90),
+        "matched_by": config.TextColumn(
+            "Found by", width=90, help="Its words, what they mean, or both; the best match is first."
+        ),
         "shared": config.TextColumn("Shares", width=160),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -14,7 +14,7 @@ def first_page() -> None:
     st.session_state["page"] = 1
 
 
-def search(placeholder: str, *, width: int) -> str:
+def search(placeholder: str, *, width: int, on_change: Callable[[], None] = first_page) -> str:
     """The words to look for, empty for none; `?q=` in the address."""
     return (
         st.text_input(
@@ -25,7 +25,7 @@ def search(placeholder: str, *, width: int) -> str:
             placeholder=placeholder,
             max_chars=MOST_SEARCHED_CHARS,
             width=width,
-            on_change=first_page,
+            on_change=on_change,
         )
         or ""
     )

@@ -53,16 +53,14 @@ def ask(query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     settings = brief_settings()
     path, wait = settings.duckdb_path.resolve(), settings.lock_timeout_seconds
     name = f"{query.__module__}.{query.__qualname__}"
-    answer: T = _read(
-        str(path), _stamp(path), name, repr((args, kwargs)), lambda con: query(con, *args, **kwargs), wait
-    )
+    answer: T = _read(str(path), stamp(path), name, repr((args, kwargs)), lambda con: query(con, *args, **kwargs), wait)
     return answer
 
 
 @st.cache_data(ttl="10m", max_entries=500, show_spinner=False)
 def _read(
     path: str,
-    stamp: tuple[int, ...],  # noqa: ARG001  part of the key
+    version: tuple[int, ...],  # noqa: ARG001  part of the key
     name: str,  # noqa: ARG001  part of the key
     arguments: str,  # noqa: ARG001  part of the key
     _fn: Callable[[duckdb.DuckDBPyConnection], Any],
@@ -71,7 +69,7 @@ def _read(
     return screens.read_screen(Path(path), _fn, timeout_seconds=_wait_seconds)
 
 
-def _stamp(path: Path) -> tuple[int, ...]:
+def stamp(path: Path) -> tuple[int, ...]:
     """Time and size of the store's files: every commit changes one of them."""
     found: list[int] = []
     for file in (path, path.with_name(path.name + ".wal")):

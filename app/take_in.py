@@ -8,12 +8,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import launch, people, queries
+from app import launch, people, queries, searching
 from app.words import count, number, plain, title_of, told
 from soulcaster.ingest import add_typed, import_path
 from soulcaster.models import ImportReport
 from soulcaster.settings import load_settings
-from soulcaster.similar import find_similar
+from soulcaster.similar import MIN_SIMILARITY
 from soulcaster.sources.tabular import ColumnMap
 
 _KINDS = ("csv", "jsonl", "parquet")
@@ -50,7 +50,7 @@ def _typed() -> None:
 
 
 def _alike(words: str) -> None:
-    found = find_similar(queries.brief_settings(), queries.project(), words, limit=4)
+    found = searching.find_near(words, limit=4, least=MIN_SIMILARITY)
     if found:
         st.caption("Clusters that say something like it:")
     for each in found:

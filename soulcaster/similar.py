@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from soulcaster import vector_index
 from soulcaster.db import read
 from soulcaster.db.explanations import list_clusters_of_texts
-from soulcaster.embedders import make_embedder
+from soulcaster.embedders import Embedder, make_embedder
 from soulcaster.settings import Settings
 
 _TEXTS_LOOKED_AT = 200
@@ -17,6 +17,10 @@ _TEXTS_LOOKED_AT = 200
 MIN_SIMILARITY = 0.4
 """Cosine below which texts are not called alike. Of all-MiniLM-L6-v2 on the bundled sample: 99 % of pairs from
 different clusters lie below .41, and 99 % of grouped items have a member of their own cluster above .47."""
+
+MIN_SEARCHED_SIMILARITY = 0.3
+"""Cosine below which a text does not answer a search: queries are shorter than reports, so less alike. Of ten queries
+on the bundled sample, nonsense reached at most .25 (one .37), what was meant lay between .33 and .65."""
 
 
 class SimilarCluster(BaseModel):
@@ -29,18 +33,28 @@ class SimilarCluster(BaseModel):
     similarity: float = Field(description="Cosine of the text asked about and the cluster's nearest text.")
 
 
-def find_similar(settings: Settings, project_id: str, text: str, *, limit: int = 5) -> list[SimilarCluster]:
+def find_similar(
+    settings: Settings,
+    project_id: str,
+    text: str,
+    *,
+    limit: int = 5,
+    least: float = MIN_SIMILARITY,
+    embedder: Embedder | None = None,
+) -> list[SimilarCluster]:
     """Clusters on show with a text near `text`, nearest first; empty when nothing was embedded or nothing is near.
+
+    `least` is the smallest cosine that counts as near; `embedder` is that of the settings, when the caller keeps it.
 
     Raises:
         TransientError, PermanentError: the store is busy, the index damaged, or the embedding service refuses.
     """
-    embedder = make_embedder(settings)
+    embedder = embedder or make_embedder(settings)
     table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
     if table is None or not text.strip():
         return []
     near = vector_index.nearest(table, embedder.embed([text])[0], _TEXTS_LOOKED_AT)
-    similarity = {content_hash: value for content_hash, value in near if value >= MIN_SIMILARITY}
+    similarity = {content_hash: value for content_hash, value in near if value >= least}
 
     def look_up(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | None, str, int]]:
         return list_clusters_of_texts(con, project_id, list(similarity))

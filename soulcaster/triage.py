@@ -6,7 +6,7 @@ decide at the same time do not overwrite each other unseen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from duckdb import DuckDBPyConnection
 
@@ -53,27 +53,38 @@ def set_status(
     Raises:
         PermanentError: no such cluster or status, it is being fixed, or somebody decided otherwise since.
     """
-    if status not in DECIDABLE_STATUSES:
-        raise PermanentError(
-            f"Setting the status of cluster {cluster!r} expected one of {', '.join(DECIDABLE_STATUSES)}, "
-            f"got {status!r}."
-        )
-
-    def change(before: Decided) -> Decided:
-        _check_unchanged(before, "status", before.status, was)
-        if before.status == "fixing":
-            raise PermanentError(
-                f"Setting the status of cluster {before.cluster_id!r}: a job is fixing it; "
-                "cancel the job first, see `soulcaster jobs`."
-            )
-        if until_items is not None and (status != "ignored" or until_items <= before.n_items):
-            raise PermanentError(
-                f"Ignoring cluster {before.cluster_id!r} until it has {until_items} items: expected the status ignored "
-                f"and more than the {before.n_items} it has now, got {status!r} and {until_items}."
-            )
-        return before._replace(status=status, wakes_at=until_items)
-
+    change = _to_status(cluster, status, until_items, was)
     return _decide(settings, project_id, cluster, "status", change, actor=actor, reason=reason)
+
+
+def set_statuses(
+    settings: Settings, project_id: str, decisions: Sequence[tuple[str, str, str]], *, actor: str, reason: str = ""
+) -> list[Decided]:
+    """Give several clusters a status each: all of them or, when one is refused, none.
+
+    Args:
+        settings: where the store is.
+        project_id: whose clusters they are.
+        decisions: (cluster, status the person saw, status it gets).
+        actor: who says so.
+        reason: why, in the person's words.
+
+    Raises:
+        PermanentError: as `set_status`, of the first that is refused.
+    """
+    changes = [(cluster, _to_status(cluster, status, None, was)) for cluster, was, status in decisions]
+    return _decide_all(settings, project_id, "status", changes, actor=actor, reason=reason)
+
+
+def set_owners(
+    settings: Settings, project_id: str, decisions: Sequence[tuple[str, str, str]], *, actor: str
+) -> list[Decided]:
+    """Say who looks after several clusters: (cluster, owner the person saw, owner it gets); '' means nobody.
+
+    Args and Raises as in `set_statuses`.
+    """
+    changes = [(cluster, _to_owner(cluster, owner, was)) for cluster, was, owner in decisions]
+    return _decide_all(settings, project_id, "owner", changes, actor=actor, reason="")
 
 
 def rename(
@@ -100,18 +111,7 @@ def set_owner(
     settings: Settings, project_id: str, cluster: str, owner: str, *, actor: str, was: str | None = None
 ) -> Decided:
     """Say who looks after a cluster; an empty name means nobody. Args and Raises as in `set_status`."""
-    wanted = " ".join(owner.split())
-    if len(wanted) > _MAX_OWNER_CHARS:
-        raise PermanentError(
-            f"Giving cluster {cluster!r} an owner expected at most {_MAX_OWNER_CHARS} characters, got {len(wanted)}."
-        )
-
-    def change(before: Decided) -> Decided:
-        if was is not None:
-            _check_unchanged(before, "owner", before.owner or "", was)
-        return before._replace(owner=wanted or None)
-
-    return _decide(settings, project_id, cluster, "owner", change, actor=actor, reason="")
+    return _decide(settings, project_id, cluster, "owner", _to_owner(cluster, owner, was), actor=actor, reason="")
 
 
 def comment(settings: Settings, project_id: str, cluster: str, text: str, *, actor: str) -> str:
@@ -137,26 +137,86 @@ def comment(settings: Settings, project_id: str, cluster: str, text: str, *, act
     return write(settings.duckdb_path, add, timeout_seconds=settings.lock_timeout_seconds)
 
 
+def _to_status(cluster: str, status: str, until_items: int | None, was: str | None) -> _Change:
+    if status not in DECIDABLE_STATUSES:
+        raise PermanentError(
+            f"Setting the status of cluster {cluster!r} expected one of {', '.join(DECIDABLE_STATUSES)}, "
+            f"got {status!r}."
+        )
+
+    def change(before: Decided) -> Decided:
+        _check_unchanged(before, "status", before.status, was)
+        if before.status == "fixing":
+            raise PermanentError(
+                f"Setting the status of cluster {before.cluster_id!r}: a job is fixing it; "
+                "cancel the job first, see `soulcaster jobs`."
+            )
+        if until_items is not None and (status != "ignored" or until_items <= before.n_items):
+            raise PermanentError(
+                f"Ignoring cluster {before.cluster_id!r} until it has {until_items} items: expected the status ignored "
+                f"and more than the {before.n_items} it has now, got {status!r} and {until_items}."
+            )
+        return before._replace(status=status, wakes_at=until_items)
+
+    return change
+
+
+def _to_owner(cluster: str, owner: str, was: str | None) -> _Change:
+    wanted = " ".join(owner.split())
+    if len(wanted) > _MAX_OWNER_CHARS:
+        raise PermanentError(
+            f"Giving cluster {cluster!r} an owner expected at most {_MAX_OWNER_CHARS} characters, got {len(wanted)}."
+        )
+
+    def change(before: Decided) -> Decided:
+        if was is not None:
+            _check_unchanged(before, "owner", before.owner or "", was)
+        return before._replace(owner=wanted or None)
+
+    return change
+
+
 def _decide(
     settings: Settings, project_id: str, cluster: str, action: str, change: _Change, *, actor: str, reason: str
 ) -> Decided:
     """Read, change and log one cluster inside one transaction."""
-    require(actor, project_id, "decide", f"Changing the {action} of cluster {cluster!r}")
+    [decided] = _decide_all(settings, project_id, action, [(cluster, change)], actor=actor, reason=reason)
+    return decided
 
-    def apply(con: DuckDBPyConnection) -> Decided:
-        before = store.get_decided(con, project_id, cluster)
-        after = change(before)
-        if after == before:
-            return before
-        store.update_decided(con, project_id, after, is_title_given=action == "rename")
-        changed = {name: value for name, value in after._asdict().items() if value != getattr(before, name)}
-        activity.add_activity(
-            con, project_id, actor=actor, action=action, subject=before.cluster_id, reason=reason,
-            detail={"before": {name: getattr(before, name) for name in changed}, "after": changed},
-        )  # fmt: skip
-        return after
+
+def _decide_all(
+    settings: Settings,
+    project_id: str,
+    action: str,
+    changes: Sequence[tuple[str, _Change]],
+    *,
+    actor: str,
+    reason: str,
+) -> list[Decided]:
+    """Read, change and log clusters inside one transaction: all or none."""
+    first = changes[0][0] if changes else ""
+    require(actor, project_id, "decide", f"Changing the {action} of cluster {first!r}")
+
+    def apply(con: DuckDBPyConnection) -> list[Decided]:
+        return [_apply(con, project_id, cluster, action, change, actor, reason) for cluster, change in changes]
 
     return write(settings.duckdb_path, apply, timeout_seconds=settings.lock_timeout_seconds)
+
+
+def _apply(
+    con: DuckDBPyConnection, project_id: str, cluster: str, action: str, change: _Change, actor: str, reason: str
+) -> Decided:
+    before = store.get_decided(con, project_id, cluster)
+    after = change(before)
+    if after == before:
+        return before
+    store.update_decided(con, project_id, after, is_title_given=action == "rename")
+    changed = {name: value for name, value in after._asdict().items() if value != getattr(before, name)}
+    activity.add_activity(
+        con, project_id, actor=actor, action=action, subject=before.cluster_id, reason=reason,
+        detail={"before": {name: getattr(before, name) for name in changed}, "after": changed},
+    )  # fmt: skip
+    return after
 
 
 def _check_unchanged(before: Decided, what: str, now: str | None, was: str | None) -> None:

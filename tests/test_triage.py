@@ -180,3 +180,21 @@ def test_the_commands_decide_and_release_and_add(grouped):
         "SELECT left((SELECT external_id FROM items WHERE title = 'The map is upside down'), 5), title "
         "FROM items WHERE external_id = 't3_x'",
     )
+
+
+def test_several_clusters_are_decided_together_or_not_at_all(grouped):
+    """One that somebody else changed meanwhile keeps the others as they were; taking back is the same the other way."""
+    first, second = cluster_of(grouped, "0-0"), cluster_of(grouped, "1-0")
+    triage.set_status(grouped, made.PROJECT, second, "triaged", actor="bob")
+
+    both = [(first, "new", "ignored"), (second, "new", "ignored")]
+    with pytest.raises(PermanentError, match="somebody made it 'triaged' meanwhile"):
+        triage.set_statuses(grouped, made.PROJECT, both, actor=WHO)
+    assert ("new", "triaged") == (decided(grouped, first)[0], decided(grouped, second)[0])
+
+    fixed = [(first, "new", "fixed"), (second, "triaged", "fixed")]
+    triage.set_statuses(grouped, made.PROJECT, fixed, actor=WHO)
+    triage.set_owners(grouped, made.PROJECT, [(first, "", WHO), (second, "", WHO)], actor=WHO)
+    assert [("fixed", WHO)] * 2 == [(decided(grouped, each)[0], decided(grouped, each)[2]) for each in (first, second)]
+    triage.set_statuses(grouped, made.PROJECT, [(each, now, was) for each, was, now in fixed], actor=WHO)
+    assert ("new", "triaged") == (decided(grouped, first)[0], decided(grouped, second)[0])

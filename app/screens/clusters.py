@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from app import cluster_table, filters, queries
+from app import bulk_actions, cluster_table, filters, queries, saved_views, searching
 from app.words import SOURCE_NAMES, count, spreadsheet_safe, title_of, told
-from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, list_clusters, list_statuses, list_themes
+from soulcaster.db.cluster_screens import (
+    ClusterFilters,
+    ClusterSort,
+    list_clusters,
+    list_owners,
+    list_statuses,
+    list_themes,
+)
 from soulcaster.priority import POINTS
 
 _PAGE_ROWS = 100
 _MOST_EXPORTED = 100_000
+_BEST = "Best match"
 _SORTS: dict[str, ClusterSort] = {
     "Most urgent": "priority",
     "Most items": "items",
@@ -21,6 +30,7 @@ _SORTS: dict[str, ClusterSort] = {
     "Growing fastest": "rising",
     "Seen last": "recent",
     "Title": "title",
+    _BEST: "match",
 }
 
 
@@ -30,6 +40,10 @@ def page() -> None:
     cluster_table.restore_filters()
     with told():
         wanted, sort = _filters()
+        line = st.container(horizontal=True, vertical_alignment="center")
+        if wanted.text:
+            with line:
+                wanted = wanted.model_copy(update={"near": _near(wanted.text)})
         project = queries.project()
         number_of_page = queries.asked_page()
         offset = (number_of_page - 1) * _PAGE_ROWS
@@ -37,10 +51,18 @@ def page() -> None:
         if n_found == 0:
             _nothing(wanted)
             return
-        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.caption(f"{count(n_found, 'cluster')} · click a row to open it", width="content")
+        with line:
+            st.caption(f"{count(n_found, 'cluster')} · click a row to open it", width="stretch")
+            is_choosing = st.toggle("Choose several", key="choosing", help="To decide about several at once.")
+            saved_views.show(cluster_table.FILTER_KEYS)
             _export(project, wanted, sort)
-        cluster_table.show(frame, key="clusters")
+        if is_choosing:
+            above = st.container()
+            picked = cluster_table.choose(frame, key=f"choose-{number_of_page}-{st.session_state.get('chosen', 0)}")
+            with above:
+                bulk_actions.show(picked)
+        else:
+            cluster_table.show(frame, key="clusters")
         n_pages = -(-n_found // _PAGE_ROWS)
         if n_pages > 1 or number_of_page > 1:
             st.pagination(n_pages, key="page", bind="query-params")
@@ -55,24 +77,54 @@ def _filters() -> tuple[ClusterFilters, ClusterSort]:
         names[title if title not in names else f"{title} ({row['theme_id'][:8]})"] = row["theme_id"]
     statuses = queries.ask(list_statuses, project)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = filters.search("words in titles and feedback", width=170)
-        sources = filters.pick_many("Sources", list(SOURCE_NAMES), key="source", width=150)
-        theme = filters.pick_one("Theme", list(names), key="theme", width=150)
-        chosen = filters.pick_many("Status", statuses, key="status", width=130)
+        text = filters.search("what is it about?", width=150, on_change=_searched)
+        sources = filters.pick_many("Sources", list(SOURCE_NAMES), key="source", width=125)
+        theme = filters.pick_one("Theme", list(names), key="theme", width=130)
+        chosen = filters.pick_many("Status", statuses, key="status", width=115)
+        owners = queries.ask(list_owners, project)
+        owned = filters.pick_many("Owner", owners, key="owner", width=110) if owners else []
         least = st.number_input(
-            "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=115, on_change=filters.first_page
+            "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=105, on_change=filters.first_page
         )
         only_bursts = st.toggle("Bursts", key="burst", bind="query-params", on_change=filters.first_page)
-        sort = filters.pick_order("Sort by", list(_SORTS), key="sort", width=140)
+        sort = filters.pick_order("Sort by", list(_SORTS), key="sort", width=130)
     wanted = ClusterFilters(
         sources=tuple(SOURCE_NAMES[name] for name in sources),
         theme_id=names[theme] if theme else None,
         statuses=tuple(chosen),
         min_items=int(least),
+        owners=tuple(owned),
         text=text,
         only_bursts=only_bursts,
     )
     return wanted, _SORTS[sort]
+
+
+def _searched() -> None:
+    """A search is answered best first, and what was found no longer is when it ends."""
+    filters.first_page()
+    if st.session_state.get("q"):
+        st.session_state["sort"] = _BEST
+    elif st.session_state.get("sort") == _BEST:
+        st.session_state["sort"] = next(iter(_SORTS))
+
+
+def _near(text: str) -> tuple[str, ...]:
+    """Ids of the clusters near the text; when meaning cannot be asked now, a sentence says why words alone count."""
+    is_wanted = st.toggle(
+        "By meaning",
+        value=True,
+        key="meaning",
+        bind="query-params",
+        on_change=filters.first_page,
+        help="Also what says the same in other words; without it only what has the words.",
+    )
+    if not is_wanted:
+        return ()
+    with told():
+        return tuple(each.cluster_id for each in searching.find_near(text))
+    st.caption("Found by their words only.")
+    return ()
 
 
 def _nothing(wanted: ClusterFilters) -> None:
@@ -89,7 +141,15 @@ def _export(project: str, wanted: ClusterFilters, sort: ClusterSort) -> None:
         frame, _ = queries.ask(list_clusters, project, wanted, sort=sort, limit=_MOST_EXPORTED)
         return as_csv(frame)
 
-    st.download_button("Export CSV", made, "clusters.csv", "text/csv", icon="⬇️", on_click="ignore")
+    def columns() -> bytes:
+        frame, _ = queries.ask(list_clusters, project, wanted, sort=sort, limit=_MOST_EXPORTED)
+        return as_parquet(frame)
+
+    hint = "All rows that pass the filters, not only this page."
+    st.download_button("Export CSV", made, "clusters.csv", "text/csv", icon="⬇️", on_click="ignore", help=hint)
+    st.download_button(
+        "Parquet", columns, "clusters.parquet", "application/vnd.apache.parquet", icon="⬇️", on_click="ignore", help=hint
+    )
 
 
 def as_csv(frame: pl.DataFrame) -> bytes:
@@ -105,6 +165,13 @@ def as_csv(frame: pl.DataFrame) -> bytes:
         **{f"{name}_points": pl.col("points").list.get(place) for place, name in enumerate(POINTS)},
     }
     return spreadsheet_safe(frame.with_columns(**columns).drop("points")).write_csv().encode()
+
+
+def as_parquet(frame: pl.DataFrame) -> bytes:
+    """The rows of the list as Parquet: times in UTC, lists as lists, text as it is."""
+    file = io.BytesIO()
+    frame.write_parquet(file)
+    return file.getvalue()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,12 @@ from soulcaster.db.screens import find_shown_run, frame_of, rows_of
 TREND_WEEKS = 12
 """Points of a cluster's sparkline: one a week, a quarter of a year that ends at the project's newest item."""
 
-ClusterSort = Literal["priority", "items", "people", "recent", "rising", "title"]
+ClusterSort = Literal["match", "priority", "items", "people", "recent", "rising", "title"]
+"""`match`: how well it answers the search, by priority where nothing is searched for."""
+
+RANK_OFFSET = 60
+"""Of reciprocal rank fusion: how little the first ranks of one list count above the next ones of the other.
+Source: Cormack, Clarke and Buettcher, Reciprocal Rank Fusion outperforms Condorcet, SIGIR 2009."""
 
 
 class ClusterFilters(BaseModel):
@@ -30,7 +35,10 @@ class ClusterFilters(BaseModel):
     theme_id: str | None = None
     statuses: tuple[str, ...] = ()
     min_items: int = 1
+    owners: tuple[str, ...] = ()
     text: str = ""
+    near: tuple[str, ...] = ()
+    """Ids of clusters that say what `text` says in other words, nearest first: they pass as well."""
     only_bursts: bool = False
 
 
@@ -75,7 +83,7 @@ _CLUSTER_LIST = """
     ),
     fact AS (
         SELECT cluster_id, count(*) AS n_items, count(DISTINCT source || ' ' || author) AS n_named,
-            map_entries(histogram(source)) AS n_by_source, bool_or(is_hit) AS is_hit,
+            map_entries(histogram(source)) AS n_by_source, count(*) FILTER (WHERE is_hit) AS n_hits,
             min(happened_at) AS first_seen_at, max(happened_at) AS last_seen_at,
             count(*) FILTER (WHERE weeks < 4) - count(*) FILTER (WHERE weeks BETWEEN 4 AND 7) AS n_rise,
             [count(*) FILTER (WHERE weeks = 11), count(*) FILTER (WHERE weeks = 10),
@@ -85,16 +93,36 @@ _CLUSTER_LIST = """
              count(*) FILTER (WHERE weeks = 3), count(*) FILTER (WHERE weeks = 2),
              count(*) FILTER (WHERE weeks = 1), count(*) FILTER (WHERE weeks = 0)] AS trend
         FROM member GROUP BY cluster_id
+    ),
+    -- Words in title or summary stand above words in items; $near is a list, nearest first.
+    matched AS (
+        SELECT r.cluster_id, list_position($near, CAST(r.cluster_id AS VARCHAR)) AS near_rank,
+            CASE WHEN $text = '' THEN 0
+                WHEN contains(lower(concat_ws(' ', c.title, c.summary, t.title, array_to_string(c.terms, ' '))), $text)
+                THEN 1000000000 + f.n_hits ELSE f.n_hits END AS words
+        FROM run_clusters r JOIN fact f USING (cluster_id)
+        JOIN clusters c ON c.cluster_id = r.cluster_id AND c.project_id = r.project_id
+        LEFT JOIN themes t ON t.run_id = r.run_id AND t.theme_id = r.theme_id AND t.project_id = r.project_id
+        WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id
+    ),
+    fused AS (
+        SELECT cluster_id, words > 0 AS has_words, near_rank,
+            CASE WHEN words > 0 THEN 1 / ($offset_of_ranks + rank() OVER (ORDER BY words DESC)) ELSE 0 END
+            + coalesce(1 / ($offset_of_ranks + near_rank), 0) AS score
+        FROM matched
     )
     SELECT CAST(r.cluster_id AS VARCHAR) AS cluster_id, c.title, t.title AS theme,
-        CAST(r.theme_id AS VARCHAR) AS theme_id, c.status, f.n_items,
+        CAST(r.theme_id AS VARCHAR) AS theme_id, c.status, c.owner, f.n_items,
         CAST(f.n_named + coalesce(u.n, 0) AS BIGINT) AS n_people, f.n_by_source, f.trend, f.n_rise,
         f.first_seen_at, f.last_seen_at, coalesce(p.priority, 0) AS priority, coalesce(p.is_burst, false) AS is_burst,
         [p.reach_points, p.severity_points, p.velocity_points, p.recency_points, p.trust_points, p.work_points]
             AS points,
+        CASE WHEN $text = '' THEN '' WHEN m.has_words AND m.near_rank IS NOT NULL THEN 'both'
+            WHEN m.has_words THEN 'words' ELSE 'meaning' END AS matched_by,
         count(*) OVER () AS n_found
     FROM run_clusters r
     JOIN fact f USING (cluster_id)
+    JOIN fused m ON m.cluster_id = r.cluster_id
     LEFT JOIN cluster_priorities p ON p.cluster_id = CAST(r.cluster_id AS VARCHAR)
     JOIN clusters c ON c.cluster_id = r.cluster_id AND c.project_id = r.project_id
     LEFT JOIN themes t ON t.run_id = r.run_id AND t.theme_id = r.theme_id AND t.project_id = r.project_id
@@ -104,10 +132,12 @@ _CLUSTER_LIST = """
         AND ($theme_id IS NULL OR r.theme_id = TRY_CAST($theme_id AS UUID))
         AND (len($statuses) = 0 OR list_contains($statuses, c.status))
         AND (len($sources) = 0 OR list_has_any($sources, list_transform(f.n_by_source, lambda each: each.key)))
-        AND ($text = '' OR f.is_hit
-             OR contains(lower(concat_ws(' ', c.title, c.summary, t.title, array_to_string(c.terms, ' '))), $text))
+        AND (len($owners) = 0 OR list_contains($owners, c.owner))
+        AND ($text = '' OR m.has_words OR m.near_rank IS NOT NULL)
     ORDER BY CASE WHEN $sort = 'title' THEN lower(c.title) END NULLS LAST,
-        CASE $sort WHEN 'priority' THEN coalesce(p.priority, 0) WHEN 'people' THEN n_people WHEN 'rising' THEN f.n_rise
+        CASE WHEN $sort = 'match' THEN m.score END DESC NULLS LAST,
+        CASE $sort WHEN 'match' THEN coalesce(p.priority, 0) WHEN 'priority' THEN coalesce(p.priority, 0)
+            WHEN 'people' THEN n_people WHEN 'rising' THEN f.n_rise
             WHEN 'recent' THEN epoch(f.last_seen_at) ELSE f.n_items END DESC,
         f.n_items DESC, r.cluster_id
     LIMIT $limit OFFSET $offset
@@ -127,7 +157,8 @@ def list_clusters(
 
     Columns: cluster_id, title, theme, theme_id, status, n_items, n_people, n_by_source (list of key, value), trend
     (list of `TREND_WEEKS` counts, oldest first), n_rise (last four weeks minus the four before), first_seen_at,
-    last_seen_at, priority (0 to 100), is_burst, points (list, in the order of `soulcaster.priority.POINTS`).
+    last_seen_at, priority (0 to 100), is_burst, points (list, in the order of `soulcaster.priority.POINTS`), owner,
+    matched_by ('words', 'meaning' or 'both' of the search, '' without one).
     """
     params = {
         "project_id": project_id,
@@ -137,6 +168,9 @@ def list_clusters(
         "sources": list(filters.sources),
         "min_items": filters.min_items,
         "text": filters.text.strip().lower(),
+        "near": list(filters.near) if filters.text.strip() else [],
+        "owners": list(filters.owners),
+        "offset_of_ranks": RANK_OFFSET,
         "only_bursts": filters.only_bursts,
         "sort": sort,
         "limit": limit,
@@ -175,6 +209,16 @@ def list_statuses(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
         {"project_id": project_id, "run_id": find_shown_run(con, project_id)},
     ).fetchall()
     return [status for (status,) in rows]
+
+
+def list_owners(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
+    """Who looks after clusters of the run on show, sorted."""
+    rows = con.execute(
+        "SELECT DISTINCT c.owner FROM run_clusters r JOIN clusters c USING (cluster_id, project_id) "
+        "WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id AND c.owner IS NOT NULL ORDER BY 1",
+        {"project_id": project_id, "run_id": find_shown_run(con, project_id)},
+    ).fetchall()
+    return [owner for (owner,) in rows]
 
 
 def find_cluster(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str) -> ClusterRow | None:

@@ -75,7 +75,7 @@ def test_a_source_is_added_changed_and_removed(page, url, settings):
     assert [] == pull.list_sources(settings, PROJECT)
     fill(page, "Token variable", "ACME_TOKEN")
     save(page, "Add")
-    page.get_by_text("ACME_TOKEN is not set").wait_for()
+    page.get_by_text("ACME_TOKEN is not set").first.wait_for()
 
     [source] = pull.list_sources(settings, PROJECT)
     assert ("github:acme/notes", ["bug", "crash"], "ACME_TOKEN") == (

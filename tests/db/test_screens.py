@@ -166,3 +166,31 @@ def test_text_of_a_search_is_text(path):
 def find_missing(path: Path) -> object:
     """An id that no item has."""
     return read(path, lambda con: find_item(con, PROJECT, str(uuid.uuid4())))
+
+
+def test_a_search_finds_words_and_meaning_and_ranks_what_has_both_first(path):
+    """Three lists: words only, meaning only, both; each row says by what it was found."""
+    everything, _ = read(path, lambda con: list_clusters(con, PROJECT, ClusterFilters(), limit=20))
+    title = everything["title"][3]
+    by_words, n_words = read(path, lambda con: list_clusters(con, PROJECT, ClusterFilters(text=title), limit=20))
+    assert (1, ["words"]) == (n_words, by_words["matched_by"].to_list())
+
+    near = (everything["cluster_id"][7], everything["cluster_id"][3])
+    found, n_found = read(
+        path, lambda con: list_clusters(con, PROJECT, ClusterFilters(text=title, near=near), sort="match", limit=20)
+    )
+
+    assert (2, [near[1], near[0]]) == (n_found, found["cluster_id"].to_list())
+    assert ["both", "meaning"] == found["matched_by"].to_list()
+
+
+def test_nearness_counts_for_nothing_without_a_search(path):
+    """Without words all clusters pass, and the best match falls back on priority."""
+    near = ("00000000-0000-0000-0000-000000000000",)
+    filters = ClusterFilters(near=near)
+    found, n_found = read(path, lambda con: list_clusters(con, PROJECT, filters, sort="match", limit=20))
+    urgent, _ = read(path, lambda con: list_clusters(con, PROJECT, ClusterFilters(), sort="priority", limit=20))
+
+    assert 20 == n_found
+    assert urgent["cluster_id"].to_list() == found["cluster_id"].to_list()
+    assert {""} == set(found["matched_by"])
