@@ -57,10 +57,13 @@ def list_spent(settings: Settings, project_id: str, *, days: int) -> list[Spent]
     )
 
 
-def write_bundle(settings: Settings, project_id: str, job_id: str, target: Path | None = None) -> Path:
+def write_bundle(
+    settings: Settings, project_id: str, job_id: str, target: Path | None = None, *, has_source: bool = False
+) -> Path:
     """One zip with all of a job: rows, what each launch was asked and said, patch, verdict, inputs by hash.
 
-    The base tree is named by its hash alone. Our own secrets are replaced by [secret]. Lies in the job's folder unless
+    The base tree is named by its hash alone, unless `has_source` puts it in: then `replay` needs nothing else, and who
+    gets the file gets the code. Our own secrets are replaced by [secret] in all texts. Lies in the job's folder unless
     a target is given.
 
     Raises:
@@ -69,18 +72,25 @@ def write_bundle(settings: Settings, project_id: str, job_id: str, target: Path 
     told = _read(settings, project_id, job_id)
     folder = job_folders.path_of(settings, told.job.job_id)
     path = target or folder / "bundle.zip"
-    mine = [each for each in told.repositories if each.name.casefold() == told.job.repository.casefold()]
-    secrets = list_secrets(settings, mine[0] if mine else Repository(name=told.job.repository))
+    secrets = list_secrets(settings, _repository_of(told))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
             for name, text in _texts(settings, told).items():
                 bundle.writestr(name, _redact(text, secrets))
+            source = job_folders.source_of(settings, told.job.job_id)
+            if has_source and source.is_file():
+                bundle.write(source, job_folders.SOURCE)
     except OSError as error:
         raise PermanentError(
             f"Writing the bundle {str(path)!r} failed: {error.strerror}; name another file."
         ) from error
     return path
+
+
+def _repository_of(told: _Told) -> Repository:
+    mine = [each for each in told.repositories if each.name.casefold() == told.job.repository.casefold()]
+    return mine[0] if mine else Repository(name=told.job.repository)
 
 
 def _read(settings: Settings, project_id: str, job_id: str) -> _Told:
@@ -111,6 +121,7 @@ def _texts(settings: Settings, told: _Told) -> dict[str, str]:
         "launches.json": json.dumps([each.model_dump(mode="json") for each in told.launches], indent=1),
         "activity.json": json.dumps(told.log, default=str, indent=1),
         "change.patch": job_folders.read_kept_patch(settings, job.job_id, detail.patch_attempt),
+        "repository.json": _repository_of(told).model_dump_json(indent=1, exclude_defaults=True),
         "made-with.json": json.dumps(_made_with(job, detail), indent=1),
     }
     for launch in told.launches:

@@ -27,7 +27,7 @@ _FAILURES = ("failed", "lost")
 
 def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
-    for command in (fix, portfolio, jobs, spend, approve, cancel, reconcile, follow, bundle):
+    for command in (fix, portfolio, jobs, spend, approve, cancel, reconcile, follow, bundle, replay):
         app.command()(command)
 
 
@@ -222,11 +222,38 @@ def reconcile(
         print_table(["job", "status", ""], [[each.job_id[:8], each.status, each.reason] for each in found])
 
 
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="ZIP that `soulcaster bundle` wrote.")],
+    source: Annotated[
+        Path | None, typer.Option("--source", help="The base tree, when neither bundle nor this machine has it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do a bundle's job again here, without model and forge; say whether patch, findings and verdict are the same."""
+    from soulcaster.replay import replay as do_again
+
+    report = do_again(open_settings(None), file, source=source)
+    if as_json:
+        typer.echo(report.model_dump_json())
+    else:
+        typer.echo(f"Job {report.job_id}, held by {report.sandbox or 'nothing that ran'}:")
+        same = {True: "same", False: "DIFFERS"}
+        print_table(
+            ["what", "recorded", "here", ""],
+            [[each.what, each.recorded[:40], each.here[:40], same[each.is_same]] for each in report.parts],
+        )
+        for note in report.notes:
+            typer.echo(_plain(note))
+    if not report.is_same:
+        raise SoulcasterError(f"Job {report.job_id} did not come out the same here.")
+
+
 def bundle(
     job: JobId,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="ZIP file; in the job's folder by default.")
     ] = None,
+    with_source: Annotated[bool, typer.Option("--with-source", help="Put the base tree in, for `replay`.")] = False,
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:
@@ -234,7 +261,7 @@ def bundle(
     from soulcaster.run_bundle import write_bundle
 
     settings = open_settings(project)
-    path = write_bundle(settings, settings.project, job, output)
+    path = write_bundle(settings, settings.project, job, output, has_source=with_source)
     typer.echo(json.dumps({"path": str(path)}) if as_json else f"Written to {path}")
 
 
