@@ -26,6 +26,7 @@ from soulcaster.clustering.constraints import enforce, from_frame, resolve
 from soulcaster.clustering.identity import make_id
 from soulcaster.clustering.keys import KEYS, exact_keys
 from soulcaster.clustering.regroup import relabel
+from soulcaster.clustering.remembered import recall_neighborhood
 from soulcaster.db import clusters as store
 from soulcaster.db import embedding, read, runs, write
 from soulcaster.embedders import make_embedder
@@ -65,6 +66,14 @@ def recluster(
     known = hashes.filter(~hashes.is_in(pl.Series(missing, dtype=pl.String).implode()))
     text_of_item = _text_rows(given.items, known)
     texts = read(settings.duckdb_path, lambda con: embedding.list_texts(con, known.to_list()), timeout_seconds=wait)
+    around = recall_neighborhood(
+        settings.neighbors_path / f"{make_id(project_id, embedder.model_id, [], ())}.npy",
+        embedder.model_id,
+        known.to_list(),
+        matrix,
+        keep=not dry_run,
+        on_progress=on_progress,
+    )
     found = groups.group_items(
         matrix,
         text_of_item,
@@ -73,7 +82,7 @@ def recluster(
         bodies=texts["body"].to_list(),
         min_cluster_size=settings.min_cluster_size,
         min_similarity=settings.min_similarity,
-        on_progress=on_progress,
+        around=around,
     )
     found, contradictions = _obey(given, found, matrix, text_of_item)
     rows = _run_rows(project_id, given, found, embedder.model_id, _parameters(settings, len(missing)), started)

@@ -131,6 +131,11 @@ class Settings(BaseSettings):
         return self.home / "lancedb"
 
     @property
+    def neighbors_path(self) -> Path:
+        """Folder in which groupings remember neighbours for the next one; may be deleted at any time."""
+        return self.home / "neighbors"
+
+    @property
     def inbox_path(self) -> Path:
         """Folder of received, not yet drained webhook bodies."""
         return self.home / "inbox"

@@ -1,7 +1,8 @@
-"""Nearest neighbours of very many vectors, nearly all of them found: in cells of like vectors, always the same.
+"""Where to look for near vectors among very many: in cells of like vectors, nearly all of them found, always the same.
 
 A cell's rows are compared with its own and the most promising other cells' rows, as one product of matrices. So the
-work grows with n and not with its square, memory stays small, and nothing depends on threads or chance.
+work grows with n and not with its square, memory stays small, and nothing depends on threads or chance. Cells are laid
+once; rows that come later fall into them by their own vector alone, so they change nothing for the others.
 """
 
 from __future__ import annotations
@@ -9,22 +10,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from soulcaster.clustering.neighbors import nearest_among, pad_rows
+from soulcaster.clustering.neighbors import largest_columns, nearest_among, pad_rows
 
 _CELL_ROWS = 64
 _LARGEST_CELL = 4 * _CELL_ROWS
-_SEARCHED_ROWS = 32_768
-"""Rows that each row is compared with, at least. Source: docs/grouping.md, "Speed"."""
+SEARCHED_ROWS = 32_768
+"""Rows that each row is compared with, about. Source: docs/grouping.md, "Speed"."""
 _ROUNDS = 4
 _SAMPLE_PER_CELL = 16
 _VOTES = 8
 _MOST_ALIKE = 0.9
 """Share of a cell's rows in one of its parts above which cutting it by centers is given up."""
 _BLOCK_FLOATS = 2**24
+_BLOCK_ROWS, _BLOCK_CELLS = 256, 256
 _MOST_THREADS = 4
 _SEED = 1
 
@@ -32,46 +35,13 @@ Rows = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float32]
 
 
-def search_cells(
-    matrix: Matrix,
-    k: int,
-    *,
-    searched_rows: int = _SEARCHED_ROWS,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Rows:
-    """The k nearest of at least `searched_rows` promising rows to every row, int64 (n, k), nearest first.
+class Cells(NamedTuple):
+    """Cells and who is compared with whom."""
 
-    Args:
-        matrix: float32 (n, d), L2-normalised rows in canonical order, n above k.
-        k: neighbours a row.
-        searched_rows: rows each row is compared with; more is slower and finds more.
-        on_progress: called with (rows done, n).
-    """
-    n = len(matrix)
-    cell, promising = find_cells(matrix)
-    order = np.argsort(cell, kind="stable")
-    sizes = np.bincount(cell, minlength=len(promising))
-    stop = np.cumsum(sizes)
-    by_cell = matrix[order]
-    near = np.empty((n, k), dtype=np.int64)
-
-    def search(number: int) -> int:
-        others = promising[number]
-        n_cells = 1 + int(np.searchsorted(np.cumsum(sizes[others]), max(searched_rows, k + 1)))
-        parts = [slice(stop[at] - sizes[at], stop[at]) for at in others[:n_cells]]
-        names = np.concatenate([order[part] for part in parts])
-        padded = pad_rows([by_cell[part] for part in parts], k)
-        own = np.arange(sizes[number])  # the cell itself comes first among those searched
-        near[names[own]] = nearest_among(padded[own], padded, own, names, k)[0]
-        return len(own)
-
-    done = 0
-    with ThreadPoolExecutor(n_threads()) as pool:  # every cell writes its own rows only
-        for n_rows in pool.map(search, range(len(promising))):
-            done += n_rows
-            if on_progress is not None:
-                on_progress(done, n)
-    return near
+    centers: Matrix
+    """(n_cells, d), L2-normalised; a row belongs to the cell whose center is closest."""
+    reach: npt.NDArray[np.int32]
+    """(n_cells, m) cells that the rows of each cell are compared with, itself first; filled up with -1."""
 
 
 def n_threads() -> int:
@@ -79,18 +49,79 @@ def n_threads() -> int:
     return min(_MOST_THREADS, os.cpu_count() or 1)
 
 
-def find_cells(matrix: Matrix) -> tuple[Rows, list[Rows]]:
-    """Cell of every row, int64 (n,), none empty or larger than `_LARGEST_CELL`; and for each cell all cells, itself
-    first, then those that its rows are closest to.
+def lay_cells(matrix: Matrix, *, searched_rows: int = SEARCHED_ROWS) -> Cells:
+    """Cells for the rows of `matrix`, float32 (n, d), L2-normalised, in canonical order, n above 0.
+
+    Those of a cell are compared with the cells that its rows are closest to, until these have `searched_rows` rows.
     """
     n = len(matrix)
     cell = _split_large(matrix, _assign(matrix, _centers(matrix, -(-n // _CELL_ROWS)))[:, 0])
     centers = _means(matrix, cell, int(cell.max()) + 1)
     closest = _assign(matrix, centers, _VOTES)
-    votes = (centers @ centers.T).astype(np.float64)  # below 1 and only between cells that have equally many votes
-    np.add.at(votes, (np.repeat(cell, closest.shape[1]), closest.ravel()), 1.0)
-    np.fill_diagonal(votes, np.inf)
-    return cell, list(np.argsort(-np.round(votes, 5), axis=1, kind="stable"))
+    sizes = np.bincount(closest[:, 0], minlength=len(centers))
+    order = np.argsort(closest[:, 0], kind="stable")
+    starts = np.append(0, np.cumsum(sizes))
+    found: list[npt.NDArray[np.int32]] = []
+    for begin in range(0, len(centers), _BLOCK_CELLS):
+        rows = order[starts[begin] : starts[min(begin + _BLOCK_CELLS, len(centers))]]
+        votes = (centers[begin : begin + _BLOCK_CELLS] @ centers.T).astype(np.float64)  # below 1: decides among equals
+        np.add.at(votes, (np.repeat(closest[rows, 0] - begin, closest.shape[1]), closest[rows].ravel()), 1.0)
+        votes[np.arange(len(votes)), begin + np.arange(len(votes))] = np.inf
+        ranked = np.argsort(-np.round(votes, 5), axis=1, kind="stable").astype(np.int32)
+        n_reached = 1 + (np.cumsum(sizes[ranked], axis=1) < searched_rows).sum(axis=1)
+        found += [line[:many] for line, many in zip(ranked, n_reached.tolist(), strict=True)]
+    reach = np.full((len(found), max(map(len, found))), -1, dtype=np.int32)
+    for number, line in enumerate(found):
+        reach[number, : len(line)] = line
+    return Cells(centers, reach)
+
+
+def find_cell(matrix: Matrix, cells: Cells) -> Rows:
+    """Cell of every row, int64 (n,)."""
+    return _assign(matrix, cells.centers)[:, 0]
+
+
+def search_cells(
+    matrix: Matrix, k: int, cells: Cells, cell: Rows, *, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[Rows, Matrix]:
+    """The k nearest of the rows in reach of every row, nearest first, and their cosines (6 decimals), both (n, k).
+
+    Where fewer are in reach than that, -1 and -1.0 fill up.
+
+    Args:
+        matrix: float32 (n, d), L2-normalised rows in canonical order.
+        k: neighbours a row.
+        cells: made of these or of earlier rows.
+        cell: int64 (n,), see `find_cell`.
+        on_progress: called with (rows done, n).
+    """
+    n = len(matrix)
+    order = np.argsort(cell, kind="stable")
+    sizes = np.bincount(cell, minlength=len(cells.centers))
+    stop = np.cumsum(sizes)
+    by_cell = matrix[order]
+    near = np.full((n, k), -1, dtype=np.int64)
+    similarity = np.full((n, k), -1.0, dtype=np.float32)
+
+    def search(number: int) -> int:
+        reached = cells.reach[number]
+        parts = [slice(stop[at] - sizes[at], stop[at]) for at in reached[reached >= 0]]
+        names = np.concatenate([order[part] for part in parts])
+        many = min(k, len(names) - 1)
+        padded = pad_rows([by_cell[part] for part in parts], max(many, 1))
+        for begin in range(0, int(sizes[number]) if many else 0, _BLOCK_ROWS):
+            own = np.arange(begin, min(begin + _BLOCK_ROWS, int(sizes[number])))  # the cell itself comes first
+            found = nearest_among(padded[own], padded, own, names, many)
+            near[names[own], :many], similarity[names[own], :many] = found
+        return int(sizes[number])
+
+    done = 0
+    with ThreadPoolExecutor(n_threads()) as pool:  # every cell writes its own rows only
+        for n_rows in pool.map(search, np.flatnonzero(sizes)):
+            done += n_rows
+            if on_progress is not None:
+                on_progress(done, n)
+    return near, similarity
 
 
 def _centers(matrix: Matrix, n_cells: int) -> Matrix:
@@ -109,16 +140,21 @@ def _assign(matrix: Matrix, centers: Matrix, n_best: int = 1) -> Rows:
     """The `n_best` closest centers of every row, closest first, (n, n_best or as many as there are)."""
     n_best = min(n_best, len(centers))
     best = np.empty((len(matrix), n_best), dtype=np.int64)
-    rows = max(1, _BLOCK_FLOATS // len(centers))
-    for begin in range(0, len(matrix), rows):
+    padded = pad_rows([centers], n_best)
+
+    def find(begin: int) -> None:
         part = slice(begin, begin + rows)
-        closeness = matrix[part] @ centers.T
+        closeness = matrix[part] @ padded.T
+        closeness[:, len(centers) :] = -np.inf
         if n_best == 1:
             best[part, 0] = closeness.argmax(axis=1)
-            continue
-        found = np.argpartition(closeness, len(centers) - n_best, axis=1)[:, len(centers) - n_best :]
-        nearest_first = np.argsort(-np.take_along_axis(closeness, found, axis=1), axis=1, kind="stable")
-        best[part] = np.take_along_axis(found, nearest_first, axis=1)
+            return
+        found, values = largest_columns(closeness, n_best, len(centers))
+        best[part] = np.take_along_axis(found, np.lexsort((found, -values), axis=1), axis=1)
+
+    rows = max(2, _BLOCK_FLOATS // (len(padded) * n_threads()))
+    with ThreadPoolExecutor(n_threads()) as pool:
+        list(pool.map(find, range(0, len(matrix), rows)))
     return best
 
 

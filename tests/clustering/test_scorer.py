@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 
 from soulcaster.clustering.features import FEATURES, measure_pairs
-from soulcaster.clustering.neighborhood import find_neighborhood, whiten
+from soulcaster.clustering.neighborhood import find_neighborhood
 from soulcaster.clustering.problems import find_remote
 from soulcaster.clustering.scorer import contributions, correct_base_rate, load_scorer, log_odds, top_reasons
 from soulcaster.clustering.train_scorer import LabelledSet, fit, training_pairs
+from soulcaster.clustering.whitening import whiten
 from soulcaster.embedders.minilm import MiniLMEmbedder
 from soulcaster.text import embedding_text
 

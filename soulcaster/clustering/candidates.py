@@ -1,0 +1,255 @@
+"""For every text among very many, the others that may be its neighbours; kept and mended when few texts come or go.
+
+One search serves both cosines: it goes through the leading axes, whitened half as far, and what it finds is then
+measured by both. Axes and cells are a frame that is fitted once and kept while the corpus grows a little. In one frame
+a text's candidates depend on nothing but the texts in its reach, so mending lists gives what searching anew would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from soulcaster.clustering.cells import SEARCHED_ROWS, Cells, find_cell, lay_cells, n_threads, search_cells
+from soulcaster.clustering.neighbors import largest_columns, pad_rows, round_similarities
+from soulcaster.clustering.whitening import WHITENING, principal_axes, scaled_axes, turn
+
+SEARCH_AXES, N_CANDIDATES = 192, 80
+"""Leading axes that the search looks at, and the candidates it keeps. Source: docs/grouping.md, "Speed"."""
+_LEAST_SEARCHED, _SEARCHED_SHARE = 8_192, 1 / 3
+"""A third of the rows holds nearly all neighbours as well among 30,000 as among 100,000; see docs/grouping.md."""
+_PARTS = 1_000_000
+_BLOCK_FLOATS = 2**24
+_BLOCK_ROWS = 64
+
+Rows = npt.NDArray[np.int64]
+Matrix = npt.NDArray[np.float32]
+Parts = npt.NDArray[np.int32]
+
+
+class Frame(NamedTuple):
+    """What a corpus is searched in."""
+
+    n_texts: int
+    """Texts it was fitted on."""
+    mean: Matrix
+    """(d,)"""
+    whitening: Matrix
+    """(d, d) axes of whitened cosines."""
+    axes: Matrix
+    """(d, a) axes of the search."""
+    cells: Cells
+
+
+class Candidates(NamedTuple):
+    """Candidates of n texts, in no order, -1 where there are fewer; similarities in millionths."""
+
+    rows: Parts
+    """(n, c)"""
+    searched: Matrix
+    """(n, c) cosine by the axes of the search."""
+    cosine: Parts
+    """(n, c)"""
+    whitened: Parts
+    """(n, c)"""
+
+
+def fit_frame(matrix: Matrix) -> Frame:
+    """The frame of these texts, float32 (n, d), L2-normalised, in canonical order, n above 0."""
+    axes = principal_axes(matrix)
+    search = scaled_axes(axes, WHITENING / 2, SEARCH_AXES)
+    most = min(SEARCHED_ROWS, max(_LEAST_SEARCHED, int(len(matrix) * _SEARCHED_SHARE)))
+    cells = lay_cells(turn(matrix, axes.mean, search), searched_rows=most)
+    return Frame(len(matrix), axes.mean, scaled_axes(axes), search, cells)
+
+
+def find_candidates(
+    matrix: Matrix, frame: Frame, *, on_progress: Callable[[int, int], None] | None = None
+) -> Candidates:
+    """Candidates of all rows of `matrix`, float32 (n, d), L2-normalised, in canonical order."""
+    axes = turn(matrix, frame.mean, frame.axes)
+    cell = find_cell(axes, frame.cells)
+    rows, searched = search_cells(axes, N_CANDIDATES, frame.cells, cell, on_progress=on_progress)
+    whitened = turn(matrix, frame.mean, frame.whitening)
+    return Candidates(rows.astype(np.int32), searched, _measure(matrix, rows), _measure(whitened, rows))
+
+
+def mend_candidates(matrix: Matrix, frame: Frame, before: Candidates, place: Rows) -> Candidates:
+    """What `find_candidates` would give, from the candidates of an earlier corpus in the same frame.
+
+    Texts that are new, and those that lost a candidate, are searched for; the others only take in who is new.
+
+    Args:
+        matrix: float32 (n, d), as in `find_candidates`.
+        frame: the one that `before` was found in.
+        before: candidates of m texts.
+        place: int64 (m,), row of `matrix` that each of those texts is now, -1 where it is gone; ascending.
+    """
+    n = len(matrix)
+    kept, gone_last = place[place >= 0], np.append(place, -1)
+    rows = np.full((n, before.rows.shape[1]), -1, dtype=np.int32)
+    rows[kept] = gone_last[before.rows[place >= 0]]
+    moved = (_moved(values, place, n) for values in (before.searched, before.cosine, before.whitened))
+    mended = Candidates(rows, *moved)
+    axes = turn(matrix, frame.mean, frame.axes)
+    cell = find_cell(axes, frame.cells)
+    whitened = turn(matrix, frame.mean, frame.whitening)
+    lost = np.flatnonzero((rows < 0).any(axis=1))
+    is_new = np.ones(n, dtype=bool)
+    is_new[kept] = False
+    worst = mended.searched.min(axis=1)
+    worst[lost] = np.inf  # searched for anyway
+    found = _search_few(axes, frame.cells, cell, lost, is_new, worst)
+    mended.rows[lost], mended.searched[lost] = found.rows, found.searched
+    mended.cosine[lost] = _measure(matrix, found.rows, lost)
+    mended.whitened[lost] = _measure(whitened, found.rows, lost)
+    cosine, hit_whitened = (_products(vectors, found.hit, found.hit_by) for vectors in (matrix, whitened))
+    return _take_in(mended, found, cosine, hit_whitened)
+
+
+def closest(rows: Parts, similarity: Parts, k: int) -> tuple[Rows, Matrix]:
+    """The k candidates of every row that are most similar, nearest first, ties by row; and how similar they are.
+
+    Args:
+        rows: int32 (n, c).
+        similarity: int32 (n, c), in millionths.
+        k: up to c.
+    """
+    near = np.empty((len(rows), k), dtype=np.int64)
+    similarities = np.empty((len(rows), k), dtype=np.float32)
+
+    def pick(start: int) -> None:
+        part = slice(start, start + _BLOCK_ROWS * 16)
+        keys = ((2 * _PARTS - similarity[part].astype(np.int64)) << 32) + rows[part]
+        keys.sort(axis=1)
+        near[part] = keys[:, :k] & (2**32 - 1)
+        similarities[part] = (2 * _PARTS - (keys[:, :k] >> 32)).astype(np.float32) / np.float32(_PARTS)
+
+    with ThreadPoolExecutor(n_threads()) as pool:
+        list(pool.map(pick, range(0, len(rows), _BLOCK_ROWS * 16)))
+    return near, similarities
+
+
+class _Found(NamedTuple):
+    """What searching for a few rows brought."""
+
+    rows: Rows
+    """(m, c) candidates of those rows."""
+    searched: Matrix
+    hit: Rows
+    """(h,) other rows, ascending, that take a new row in,"""
+    hit_by: Rows
+    """(h,) which,"""
+    hit_searched: Matrix
+    """(h,) and their cosine by the axes of the search."""
+
+
+def _search_few(
+    axes: Matrix, cells: Cells, cell: Rows, wanted: Rows, is_new: npt.NDArray[np.bool_], worst: Matrix
+) -> _Found:
+    """Candidates of the rows `wanted`, and who of the others takes in those of them that are new.
+
+    Args:
+        axes: float32 (n, a), the rows as they are searched.
+        cells: of the frame.
+        cell: int64 (n,), cell of every row.
+        wanted: rows to search for.
+        is_new: mask (n,).
+        worst: float32 (n,), cosine that a new row has to exceed to be taken in.
+    """
+    n, n_cells = len(axes), len(cells.centers)
+    is_reached = np.zeros((n_cells, n_cells), dtype=bool)
+    line, at = np.nonzero(cells.reach >= 0)
+    is_reached[line, cells.reach[line, at]] = True
+    padded = pad_rows([axes], N_CANDIDATES)
+    rows = np.empty((len(wanted), N_CANDIDATES), dtype=np.int64)
+    searched = np.empty((len(wanted), N_CANDIDATES), dtype=np.float32)
+
+    def search(start: int) -> tuple[Rows, Rows, Matrix]:
+        own = wanted[start : start + block]
+        asked = own if len(own) > 1 else np.repeat(own, 2)  # a single row would be multiplied in another order
+        products = (padded[asked] @ padded.T)[: len(own)]
+        products[np.arange(len(own)), own] = -np.inf
+        products[:, n:] = -np.inf
+        exceeds = (products[:, :n] > worst) & is_new[own, None]
+        by, other = np.nonzero(exceeds)
+        taken = is_reached[cell[other], cell[own[by]]]
+        by, other = by[taken], other[taken]
+        values = round_similarities(products[by, other])
+        products[:, :n][~is_reached[cell[own]][:, cell]] = -np.inf
+        part = slice(start, start + block)
+        rows[part], found = largest_columns(products, N_CANDIDATES, n)
+        searched[part] = round_similarities(found)
+        is_better = values > worst[other]
+        return other[is_better], own[by[is_better]], values[is_better]
+
+    block = max(2, _BLOCK_FLOATS // (len(padded) * n_threads()))
+    with ThreadPoolExecutor(n_threads()) as pool:
+        hits = [np.concatenate(part) for part in zip(*pool.map(search, range(0, len(wanted), block)), strict=True)]
+    if not hits:
+        return _Found(rows, searched, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    order = np.argsort(hits[0], kind="stable")
+    return _Found(rows, searched, hits[0][order], hits[1][order], hits[2][order])
+
+
+def _take_in(mended: Candidates, found: _Found, cosine: Parts, whitened: Parts) -> Candidates:
+    """`mended` with the new rows in place of the least similar ones; `cosine` and `whitened` are (h,), of the hits."""
+    if len(found.hit) == 0:
+        return mended
+    rows, starts, counts = np.unique(found.hit, return_index=True, return_counts=True)
+    line = np.repeat(np.arange(len(rows)), counts)
+    at = np.arange(len(found.hit)) - np.repeat(starts, counts)
+    width = mended.rows.shape[1]
+    shape = (len(rows), int(counts.max()))
+    wide: list[npt.NDArray[Any]] = []
+    new: tuple[npt.NDArray[Any], ...] = (found.hit_by, found.hit_searched, cosine, whitened)
+    for values, added in zip(mended, new, strict=True):
+        extra = np.full(shape, -2 if values is mended.searched else -1, dtype=values.dtype)
+        extra[line, at] = added
+        wide.append(np.hstack([values[rows], extra]))
+    stays = np.argpartition(wide[1], shape[1], axis=1)[:, shape[1] :]
+    assert stays.shape[1] == width  # noqa: S101  as many go as came
+    for values, both in zip(mended, wide, strict=True):
+        values[rows] = np.take_along_axis(both, stays, axis=1)
+    return mended
+
+
+def _moved(values: npt.NDArray[Any], place: Rows, n: int) -> npt.NDArray[Any]:
+    """Lines of `values` at their new places; lines of new rows stay empty."""
+    moved = np.zeros((n, values.shape[1]), dtype=values.dtype)
+    moved[place[place >= 0]] = values[place >= 0]
+    return moved
+
+
+def _measure(matrix: Matrix, candidates: npt.NDArray[np.integer], own: Rows | None = None) -> Parts:
+    """Cosine to each candidate, int32 (m, c), in millionths; -1,000,000 where there is none. `own` = all rows."""
+    own = np.arange(len(matrix)) if own is None else own
+    result = np.empty(candidates.shape, dtype=np.int32)
+
+    def measure(start: int) -> None:
+        part = slice(start, start + _BLOCK_ROWS)
+        found = candidates[part]
+        products = np.einsum("bkd,bd->bk", matrix[found], matrix[own[part]])
+        result[part] = np.where(found >= 0, _to_parts(products), -_PARTS)
+
+    with ThreadPoolExecutor(n_threads()) as pool:
+        list(pool.map(measure, range(0, len(own), _BLOCK_ROWS)))
+    return result
+
+
+def _products(matrix: Matrix, left: Rows, right: Rows) -> Parts:
+    """Cosine of each pair of rows in millionths, the same to the last bit as `_measure` gives."""
+    result = np.empty(len(left), dtype=np.int32)
+    for start in range(0, len(left), _BLOCK_ROWS * 16):
+        part = slice(start, start + _BLOCK_ROWS * 16)
+        result[part] = _to_parts(np.einsum("nd,nd->n", matrix[left[part]], matrix[right[part]]))
+    return result
+
+
+def _to_parts(products: Matrix) -> Parts:
+    parts: Parts = np.rint(products * np.float32(_PARTS)).astype(np.int32)
+    return parts
