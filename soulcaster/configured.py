@@ -13,8 +13,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from soulcaster.errors import PermanentError
 from soulcaster.models import ImportReport
 
-Kind = Literal["reddit", "github", "sentry"]
-KINDS: tuple[Kind, ...] = ("reddit", "github", "sentry")
+Kind = Literal["reddit", "github", "sentry", "generic"]
+KINDS: tuple[Kind, ...] = ("reddit", "github", "sentry", "generic")
 
 PullState = Literal["new", "ok", "failing", "blocked"]
 """`failing` is tried again by itself; `blocked` waits for a person: `message` says what to do."""
@@ -29,6 +29,7 @@ _NAMES: dict[Kind, tuple[str, str]] = {
     "reddit": (r"[A-Za-z0-9_]{2,50}", "a subreddit such as 'selfhosted'"),
     "github": (r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9_.-]{1,100}", "owner/repository"),
     "sentry": (r"[a-z0-9_-]{1,100}/[a-z0-9_-]{1,100}", "organization/project, both as slugs"),
+    "generic": (r"(?!(?:manual|reddit|sentry|github|generic)$)[a-z][a-z0-9_-]{1,39}", "a name such as 'zendesk'"),
 }
 
 
@@ -52,6 +53,11 @@ class SourceOptions(BaseModel):
     token_variable: str | None = _variable("the token (GitHub, Sentry)")
     client_id_variable: str | None = _variable("the app's client id (Reddit) or app id (GitHub App)")
     client_secret_variable: str | None = _variable("the app's secret (Reddit) or private key (GitHub App)")
+    mapping: str | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9_-]{1,39}$",
+        description="Generic: its mapping; the one of its name when empty.",
+    )
     base_url: str | None = Field(
         None, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$", max_length=300, description="Other address of the API."
     )
@@ -63,6 +69,7 @@ _OPTIONS_OF: dict[Kind, set[str]] = {
         *("include_comments", "labels", "token_variable", "client_id_variable", "client_secret_variable", "base_url"),
     },
     "sentry": {"search", "environments", "levels", "token_variable", "base_url"},
+    "generic": {"mapping", "base_url"},
 }
 
 
@@ -88,6 +95,11 @@ class ConfiguredSource(BaseModel):
     def source_id(self) -> str:
         """How people name it: 'github:owner/repo'."""
         return f"{self.kind}:{self.name}"
+
+    @property
+    def item_source(self) -> str:
+        """What its items have as source: the kind, or of a generic one its name."""
+        return self.name if self.kind == "generic" else self.kind
 
 
 class PullReport(BaseModel):

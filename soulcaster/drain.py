@@ -9,14 +9,15 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from soulcaster.errors import PermanentError
 from soulcaster.ingest import store_outcomes
 from soulcaster.models import ImportReport, Outcome, Quarantined
 from soulcaster.settings import Settings
-from soulcaster.sources import github, inbox, manual, reddit, sentry
+from soulcaster.sources import generic, github, inbox, manual, reddit, sentry
+from soulcaster.sources.fields import quarantine
 from soulcaster.sources.inbox import Delivery
+from soulcaster.sources.mapping import load_mapping
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def drain_inbox(
     report = ImportReport()
     for start in range(0, len(pending), _FILES_PER_COMMIT):
         paths = pending[start : start + _FILES_PER_COMMIT]
-        outcomes = [located for path in paths for located in _outcomes(path)]
+        outcomes = [located for path in paths for located in _outcomes(settings, path)]
         report += store_outcomes(settings, project_id, outcomes)
         inbox.mark_done(paths)
         if on_progress:
@@ -46,7 +47,7 @@ def drain_inbox(
     return report
 
 
-def _outcomes(path: Path) -> Iterator[tuple[str, Outcome]]:
+def _outcomes(settings: Settings, path: Path) -> Iterator[tuple[str, Outcome]]:
     try:
         delivery = inbox.read_delivery(path)
     except PermanentError as error:
@@ -63,17 +64,24 @@ def _outcomes(path: Path) -> Iterator[tuple[str, Outcome]]:
             Quarantined(reason="not-json", detail=detail, location=location, source=delivery.source, payload=excerpt),
         )
         return
-    for outcome in _parse(delivery, payload):
+    for outcome in _parse(settings, delivery, payload):
         is_nameless = isinstance(outcome, Quarantined) and outcome.source is None
         yield location, outcome.model_copy(update={"source": delivery.source}) if is_nameless else outcome
 
 
-def _parse(delivery: Delivery, payload: Any) -> Iterator[Outcome]:  # noqa: ANN401  JSON as it came
+def _parse(settings: Settings, delivery: Delivery, payload: object) -> Iterator[Outcome]:
     if delivery.source == "sentry":
         yield from sentry.parse_payload(payload, resource=delivery.headers.get("sentry-hook-resource"))
     elif delivery.source == "github":
         yield from github.parse_payload(payload, event=delivery.headers.get("x-github-event"))
     elif delivery.source == "reddit":
         yield from reddit.parse_payload(payload)
-    else:
+    elif delivery.source == "manual":
         yield from manual.parse_payload(payload)
+    else:
+        try:
+            mapping = load_mapping(settings.mappings_path, delivery.source)
+        except PermanentError as error:
+            yield quarantine("no-mapping", str(error), payload)
+            return
+        yield from generic.parse_payload(payload, mapping)

@@ -129,7 +129,7 @@ def pull(
     try:
         for page, outcomes in read_pages(settings, project_id, source):
             located = [(source.source_id, outcome) for outcome in outcomes]
-            report.counts += store_outcomes(settings, project_id, located, source=source.kind)
+            report.counts += store_outcomes(settings, project_id, located, source=source.item_source)
             _write(
                 settings,
                 partial(store.save_cursor, project_id=project_id, source=source, cursor=page.cursor, way=page.way),

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     llm_input_usd: float = Field(0.30, ge=0, description="Price of a million tokens that the model reads.")
     llm_output_usd: float = Field(2.50, ge=0, description="Price of a million tokens that it writes.")
     source_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for an answer of a source.")
+    poll_private_addresses: bool = Field(
+        default=False, description="Generic sources may be polled at addresses that are not of the public internet."
+    )
     lock_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for the store's lock.")
     max_body_chars: int = Field(20_000, ge=500, le=1_000_000, description="Longer bodies are cut, and noted.")
     min_cluster_size: int = Field(2, ge=2, le=1000, description="Fewest distinct texts that make a cluster.")
@@ -69,6 +72,7 @@ class Settings(BaseSettings):
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server and its UI.")
     receiver_max_bytes: int = Field(1_000_000, ge=1, le=50_000_000, description="Largest body the receiver takes.")
     receiver_token: SecretStr | None = Field(None, description="Token of posts to /ingest/manual and /reddit.")
+    metrics_token: SecretStr | None = Field(None, description="Token of /metrics; without one only this machine may.")
     sentry_client_secret: SecretStr | None = Field(None, description="Signs Sentry webhook bodies.")
     github_webhook_secret: SecretStr | None = Field(None, description="Signs GitHub webhook bodies.")
     agent_tool: AgentTool = Field("kilo", description="Coding tool that edits; scripted replays `agent_script`.")
@@ -139,6 +143,11 @@ class Settings(BaseSettings):
     def inbox_path(self) -> Path:
         """Folder of received, not yet drained webhook bodies."""
         return self.home / "inbox"
+
+    @property
+    def mappings_path(self) -> Path:
+        """Folder of the person's own mappings of generic sources."""
+        return self.home / "mappings"
 
     @property
     def jobs_path(self) -> Path:

@@ -20,6 +20,7 @@ from soulcaster.cli import clusters as clusters_commands
 from soulcaster.cli import drill as drill_commands
 from soulcaster.cli import fixes as fixes_commands
 from soulcaster.cli import map as map_commands
+from soulcaster.cli import mappings as mappings_commands
 from soulcaster.cli import smoke as smoke_commands
 from soulcaster.cli import triage as triage_commands
 from soulcaster.cli.access import mcp, person_app, token_app
@@ -38,6 +39,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
+mappings_commands.add_commands(source_app)
 app.add_typer(source_app, name="source")
 app.add_typer(person_app, name="person")
 app.add_typer(token_app, name="token")
@@ -104,6 +106,7 @@ def import_(
     time_column: Annotated[str | None, typer.Option("--time-column", help="Column with the creation time.")] = None,
     author_column: Annotated[str | None, typer.Option("--author-column", help="Column with the author.")] = None,
     url_column: Annotated[str | None, typer.Option("--url-column", help="Column with a link to the item.")] = None,
+    mapping: Annotated[str | None, typer.Option("--mapping", help="Mapping (name or file) that reads it.")] = None,
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:
@@ -114,6 +117,11 @@ def import_(
     if text_column and (title_column or body_column):
         raise typer.BadParameter("--text-column excludes --title-column and --body-column.")
     settings = open_settings(project)
+    if mapping:
+        if any((id_column, text_column, title_column, body_column, time_column, author_column, url_column)):
+            raise typer.BadParameter("--mapping names the fields itself: give no columns beside it.")
+        mappings_commands.import_with(settings, path, mapping, as_json=as_json)
+        return
     columns = ColumnMap(
         id=id_column, text=text_column, title=title_column, body=body_column,
         time=time_column, author=author_column, url=url_column,

@@ -21,7 +21,7 @@ source_app = typer.Typer(
     help="The sources a project pulls from.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
 )
 
-SourceId = Annotated[str, typer.Argument(help="reddit:SUBREDDIT, github:OWNER/REPO or sentry:ORG/PROJECT.")]
+SourceId = Annotated[str, typer.Argument(help="reddit:SUBREDDIT, github:OWNER/REPO, sentry:ORG/PROJECT, generic:NAME.")]
 _ACTOR = "person"
 
 
@@ -41,6 +41,7 @@ def add(
     client_secret_variable: Annotated[
         str | None, typer.Option(help="Variable with the secret (Reddit) or private key (GitHub App).")
     ] = None,
+    mapping: Annotated[str | None, typer.Option(help="Generic: its mapping; the one of its name if none.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Other address of the API (self-hosted, Enterprise).")] = None,
     project: Project = None,
     as_json: AsJson = False,
@@ -53,7 +54,7 @@ def add(
     given: dict[str, Any] = {
         "search": search, "include_comments": comments, "labels": label, "environments": environment, "levels": level,
         "way": None if way == "auto" else way, "token_variable": token_variable, "base_url": base_url,
-        "client_id_variable": client_id_variable, "client_secret_variable": client_secret_variable,
+        "mapping": mapping, "client_id_variable": client_id_variable, "client_secret_variable": client_secret_variable,
     }  # fmt: skip
     settings = open_settings(project)
     add_source(settings, settings.project, kind, name, parse_options(kind, given), actor=_ACTOR)

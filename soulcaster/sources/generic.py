@@ -49,7 +49,7 @@ def parse_payload(payload: object, mapping: ServiceMapping) -> Iterator[Outcome]
     """One outcome for each record that the mapping finds in the payload, in order."""
     what = f"{mapping.name} record"
     try:
-        found = _search(mapping.records, payload)
+        found = search(mapping.records, payload)
     except (PermanentError, RecursionError) as error:
         yield quarantine("wrong-shape", f"{mapping.name} payload: {error}", payload)
         return
@@ -61,6 +61,20 @@ def parse_payload(payload: object, mapping: ServiceMapping) -> Iterator[Outcome]
         yield quarantine("wrong-shape", detail, payload)
         return
     yield from or_empty(parsed_row(partial(_parse_record, record, mapping), record, what) for record in found)
+
+
+def search(expression: str, value: object) -> object:
+    """What the expression finds.
+
+    Raises:
+        PermanentError: a function in it cannot work on what is there.
+    """
+    try:
+        found: object = compiled(expression).search(value)
+    except (JMESPathError, TypeError, ValueError, OverflowError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise PermanentError(f"expression {expression!r} could not be worked out: {said}") from error
+    return found
 
 
 def is_proven(
@@ -106,7 +120,7 @@ def _is_recent(shown: str, max_age_seconds: int) -> bool:
 
 def _parse_record(record: object, mapping: ServiceMapping) -> FeedbackItem | Ignored:
     for rule in mapping.ignore:
-        if _is_true(_search(rule.when, record)):
+        if _is_true(search(rule.when, record)):
             return Ignored(reason=rule.reason)
     fields: dict[str, Any] = {"source": mapping.name, "trust": mapping.constants.trust, "payload": compact_json(record)}
     constants = mapping.constants.model_dump(exclude_defaults=True, exclude={"trust", "labels"})
@@ -131,7 +145,7 @@ def _parse_record(record: object, mapping: ServiceMapping) -> FeedbackItem | Ign
 
 def _field(name: str, record: object, mapping: ServiceMapping) -> Any:  # noqa: ANN401  one of several kinds of field
     rule = mapping.fields[name]  # type: ignore[index]  # name is a key of it
-    found = [_search(each, record) for each in ([rule] if isinstance(rule, str) else rule)]
+    found = [search(each, record) for each in ([rule] if isinstance(rule, str) else rule)]
     values = [value for value in found if value is not None]
     if name in get_args(ListField):
         separator = mapping.label_separator if name == "labels" else None
@@ -148,20 +162,6 @@ def _field(name: str, record: object, mapping: ServiceMapping) -> Any:  # noqa: 
     text = _SEPARATORS.get(name, " ").join(part for part in parts if part.strip())
     table = {known.casefold(): becomes for known, becomes in mapping.values.get(name, {}).items()}  # type: ignore[call-overload]  # same
     return table.get(text.casefold(), table.get("*", text)) if table else (text or None)
-
-
-def _search(expression: str, value: object) -> object:
-    """What the expression finds.
-
-    Raises:
-        PermanentError: a function in it cannot work on what is there.
-    """
-    try:
-        found: object = compiled(expression).search(value)
-    except (JMESPathError, TypeError, ValueError, OverflowError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise PermanentError(f"expression {expression!r} could not be worked out: {said}") from error
-    return found
 
 
 def _is_true(value: object) -> bool:
