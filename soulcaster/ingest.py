@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -26,11 +26,14 @@ from soulcaster.errors import PermanentError
 from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, QUARANTINE_SCHEMA, to_frame
 from soulcaster.models import SOURCES, FeedbackItem, Ignored, ImportReport, Outcome, Quarantined, Source
 from soulcaster.settings import Settings
-from soulcaster.sources.payloads import read_payloads
+from soulcaster.sources.payloads import is_dump, read_payloads
 from soulcaster.sources.table_files import sniff_kind
 from soulcaster.sources.tabular import ColumnMap, TableBatch, read_table
 
 Progress = Callable[[int, int], None]
+
+OUTSIDE = "outside-range"
+"""Reason under which rows are ignored that a backfill was not asked for."""
 
 _OUTCOMES_PER_COMMIT = 2_000
 _PAYLOAD_CHARS_PER_COMMIT = 32 * 1024 * 1024
@@ -56,16 +59,43 @@ def import_path(
     """
     if not path.exists():
         raise PermanentError(f"Importing {str(path)!r} failed: expected a file or folder, got none; check the path.")
-    if path.is_dir() or _is_payload_file(path, source, columns):
+    if path.is_dir() or is_payload_file(path, source, columns):
         located = ((where, outcome) for where, outcomes in read_payloads(path, source) for outcome in outcomes)
         return store_outcomes(settings, project_id, located, source=source, on_progress=on_progress)
     report = ImportReport()
-    batches = (_clean(settings, batch) for batch in read_table(path, source, columns))
-    for chunk in _ahead(batches):
-        report += _store(settings, project_id, chunk)
+    for chunk, share in store_table(settings, project_id, path, source, columns):
+        report += chunk
         if on_progress:
-            on_progress(report.seen, max(report.seen, round(report.seen / chunk.share)) if chunk.share else 0)
+            on_progress(report.seen, max(report.seen, round(report.seen / share)) if share else 0)
     return report
+
+
+def store_table(
+    settings: Settings,
+    project_id: str,
+    path: Path,
+    source: Source,
+    columns: ColumnMap,
+    *,
+    n_skipped: int = 0,
+    span: tuple[datetime | None, datetime | None] = (None, None),
+) -> Iterator[tuple[ImportReport, float]]:
+    """Counts of each committed chunk of a table, and the share of the file read so far.
+
+    Args:
+        settings: where the store is.
+        project_id: whose items they are.
+        path: the table.
+        source: what it holds.
+        columns: which column is what.
+        n_skipped: chunks that end within so many rows are passed over.
+        span: rows created before the first or from the second time on are ignored; None is no bound.
+
+    Raises: as `import_path`.
+    """
+    batches = (_clean(settings, batch) for batch in _within(read_table(path, source, columns), n_skipped, span))
+    for chunk in _ahead(batches):
+        yield _store(settings, project_id, chunk), chunk.share
 
 
 def import_sample(settings: Settings, project_id: str, *, on_progress: Progress | None = None) -> ImportReport:
@@ -88,7 +118,7 @@ def store_outcomes(
     project_id: str,
     outcomes: Iterable[tuple[str, Outcome]],
     *,
-    source: Source | None = None,
+    source: str | None = None,
     on_progress: Progress | None = None,
 ) -> ImportReport:
     """Counts of parsed payloads, each with the place it came from, committed in chunks.
@@ -96,6 +126,17 @@ def store_outcomes(
     `source` is where quarantined payloads came from, when they do not say themselves.
     """
     report = ImportReport()
+    for counts in store_chunks(settings, project_id, outcomes, source=source):
+        report += counts
+        if on_progress:
+            on_progress(report.seen, 0)
+    return report
+
+
+def store_chunks(
+    settings: Settings, project_id: str, outcomes: Iterable[tuple[str, Outcome]], *, source: str | None = None
+) -> Iterator[ImportReport]:
+    """Counts of each chunk once it is committed; no outcome behind a chunk is taken before its counts are."""
     for chunk in _chunks(outcomes):
         ignored = Counter(outcome.reason for _, outcome in chunk if isinstance(outcome, Ignored))
         items = [(where, outcome) for where, outcome in chunk if isinstance(outcome, FeedbackItem)]
@@ -105,10 +146,7 @@ def store_outcomes(
         held = [_quarantine_row(where, each, source) for where, each in chunk if isinstance(each, Quarantined)]
         quarantined = pl.DataFrame(held, schema=QUARANTINE_SCHEMA)
         batch = TableBatch(frame, quarantined, labels=pl.Series(), share=0.0)
-        report += ImportReport(ignored=dict(ignored)) + _store(settings, project_id, _clean(settings, batch))
-        if on_progress:
-            on_progress(report.seen, 0)
-    return report
+        yield ImportReport(ignored=dict(ignored)) + _store(settings, project_id, _clean(settings, batch))
 
 
 def add_typed(
@@ -121,7 +159,12 @@ def add_typed(
         source="manual", external_id=external_id, title=title.strip(), body=body.strip(), author=author, url=url,
         trust="member", created_at=datetime.now(UTC),
     )  # fmt: skip
-    if db.read(settings.duckdb_path, lambda con: feedback.has_item(con, project_id, "manual", external_id)):
+    is_known = db.read(
+        settings.duckdb_path,
+        lambda con: feedback.has_item(con, project_id, "manual", external_id),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    if is_known:
         return external_id, ImportReport(unchanged=1)
     return external_id, store_outcomes(settings, project_id, [("typed", item)], source="manual")
 
@@ -158,12 +201,33 @@ def release(settings: Settings, project_id: str, row: str, *, actor: str, reason
     return db.write(settings.duckdb_path, send_on, timeout_seconds=settings.lock_timeout_seconds)
 
 
-def _is_payload_file(path: Path, source: Source, columns: ColumnMap) -> bool:
+def is_payload_file(path: Path, source: Source, columns: ColumnMap) -> bool:
+    """Whether a file holds payloads; else it is a table."""
+    if is_dump(path):
+        return True
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
     if suffixes[-1:] == [".json"] or (source == "sentry" and suffixes[-1:] in ([".envelope"], [".txt"])):
         return True
     is_mapped = any(name is not None for name in columns.model_dump().values())
     return source != "manual" and not is_mapped and sniff_kind(path) == "jsonl"
+
+
+def _within(
+    batches: Iterable[TableBatch], n_skipped: int, span: tuple[datetime | None, datetime | None]
+) -> Iterator[TableBatch]:
+    """The chunks behind the skipped rows, without the rows outside of the span, which are counted."""
+    start, end = span
+    n_read = 0
+    for batch in batches:
+        n_read += batch.n_rows
+        if n_read <= n_skipped:
+            continue
+        inside = batch.frame
+        if start:
+            inside = inside.filter((pl.col("created_at") >= start).fill_null(value=True))
+        if end:
+            inside = inside.filter((pl.col("created_at") < end).fill_null(value=True))
+        yield replace(batch, frame=inside, n_outside=batch.frame.height - inside.height)
 
 
 def _chunks(outcomes: Iterable[tuple[str, Outcome]]) -> Iterator[list[tuple[str, Outcome]]]:
@@ -179,7 +243,7 @@ def _chunks(outcomes: Iterable[tuple[str, Outcome]]) -> Iterator[list[tuple[str,
         yield chunk
 
 
-def _quarantine_row(where: str, outcome: Quarantined, source: Source | None) -> dict[str, str | None]:
+def _quarantine_row(where: str, outcome: Quarantined, source: str | None) -> dict[str, str | None]:
     return {
         "source": outcome.source or source or "unknown",
         "external_id": outcome.external_id,
@@ -200,6 +264,7 @@ class _Chunk:
     held: pl.DataFrame
     unreadable: pl.DataFrame
     share: float
+    n_outside: int
 
 
 def _ahead(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
@@ -219,7 +284,7 @@ def _clean(settings: Settings, batch: TableBatch) -> _Chunk:
         payload=pl.col("payload").str.head(_QUARANTINED_PAYLOAD_CHARS),
         item=quarantine.to_json(suspects),
     )
-    return _Chunk(kept, suspects, held, batch.quarantined, batch.share)
+    return _Chunk(kept, suspects, held, batch.quarantined, batch.share, batch.n_outside)
 
 
 def _store(settings: Settings, project_id: str, chunk: _Chunk) -> ImportReport:
@@ -234,6 +299,7 @@ def _store(settings: Settings, project_id: str, chunk: _Chunk) -> ImportReport:
         waiting = pl.concat([chunk.held.filter(~is_released), chunk.unreadable])
         quarantine.insert_quarantined(con, project_id, waiting, now)
         reasons = dict(Counter(waiting["reason"].to_list()))
-        return ImportReport(**counts._asdict(), quarantined=reasons)
+        ignored = {OUTSIDE: chunk.n_outside} if chunk.n_outside else {}
+        return ImportReport(**counts._asdict(), ignored=ignored, quarantined=reasons)
 
     return db.write(settings.duckdb_path, commit, timeout_seconds=settings.lock_timeout_seconds)

@@ -8,20 +8,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 import duckdb
+from github import Github
 
 from soulcaster import db
-from soulcaster.configured import ConfiguredSource
+from soulcaster.configured import ConfiguredSource, Cursor
 from soulcaster.db import feedback
 from soulcaster.db import sources as store
 from soulcaster.errors import PermanentError
 from soulcaster.items import item_id
 from soulcaster.models import FeedbackItem, Outcome
 from soulcaster.settings import Settings, read_secret
-from soulcaster.sources import github, github_api, reddit, reddit_api, sentry, sentry_api
+from soulcaster.sources import generic, generic_api, github, github_api, reddit, reddit_api, sentry, sentry_api
+from soulcaster.sources.mapping import load_mapping
 from soulcaster.sources.wire import Page
 
 T = TypeVar("T")
@@ -45,11 +48,36 @@ def read_pages(settings: Settings, project_id: str, source: ConfiguredSource) ->
             yield from _github_pages(settings, project_id, source, stack)
         elif source.kind == "reddit":
             yield from _reddit_pages(settings, project_id, source, stack)
+        elif source.kind == "generic":
+            yield from _generic_pages(settings, source, stack)
         else:
-            yield from _sentry_pages(settings, source, stack)
+            yield from _sentry_pages(settings, source, source.cursor, None, stack)
 
 
-def _github_pages(settings: Settings, project_id: str, source: ConfiguredSource, stack: ExitStack) -> Pages:
+def read_window(settings: Settings, source: ConfiguredSource, start: datetime, end: datetime) -> Pages:
+    """Pages of what lies between two times (aware UTC), whatever the source's cursor says, which stays where it is.
+
+    GitHub: last changed in it. Sentry: latest event in it. Reddit: written in it, as far back as its listings go.
+
+    Raises: as `read_pages`.
+    """
+    with ExitStack() as stack:
+        if source.kind == "github":
+            client = _github_client(settings, source, stack)
+            begin = dict.fromkeys(("issues", "issues/comments"), start.isoformat())
+            yield from _github_lists(client, source, begin, end)
+        elif source.kind == "reddit":
+            yield from _reddit_window(settings, source, start, end, stack)
+        elif source.kind == "generic":
+            raise PermanentError(
+                f"Reading a window of {source.source_id!r} failed: a mapping does not ask by time; "
+                "import a file of theirs with --mapping."
+            )
+        else:
+            yield from _sentry_pages(settings, source, {}, (start, end), stack)
+
+
+def _github_client(settings: Settings, source: ConfiguredSource, stack: ExitStack) -> Github:
     options = source.options
     app = (_secret(options.client_id_variable), _secret(options.client_secret_variable))
     client = github_api.make_client(
@@ -61,14 +89,26 @@ def _github_pages(settings: Settings, project_id: str, source: ConfiguredSource,
     )
     stack.callback(client.close)
     github_api.check_repository(client, source.name)
-    cursor = source.cursor
-    for page in github_api.fetch_issues(client, source.name, cursor, labels=options.labels):
+    return client
+
+
+def _github_lists(client: Github, source: ConfiguredSource, cursor: Cursor, until: datetime | None) -> Pages:
+    name, options = source.name, source.options
+    for page in github_api.fetch_issues(client, name, cursor, labels=options.labels, until=until):
         cursor = page.cursor
         yield page, _parsed(github.parse_payload, page)
     if options.include_comments:
-        for page in github_api.fetch_comments(client, source.name, cursor):
+        for page in github_api.fetch_comments(client, name, cursor, until=until):
             cursor = page.cursor
             yield page, _parsed(partial(github.parse_payload, include_comments=True), page)
+
+
+def _github_pages(settings: Settings, project_id: str, source: ConfiguredSource, stack: ExitStack) -> Pages:
+    client = _github_client(settings, source, stack)
+    cursor = source.cursor
+    for page, outcomes in _github_lists(client, source, cursor, None):
+        cursor = page.cursor
+        yield page, outcomes
     due = _issues_to_check(settings, project_id, source)
     if due and client.requester.auth:  # strangers have 60 requests an hour: too few to spend on this
         found = list(github_api.find_gone(client, source.name, due))
@@ -124,6 +164,28 @@ def _reddit_pages(settings: Settings, project_id: str, source: ConfiguredSource,
             )
 
 
+def _reddit_window(
+    settings: Settings, source: ConfiguredSource, start: datetime, end: datetime, stack: ExitStack
+) -> Pages:
+    access, _ = _reddit_access(settings, source, stack)
+    if access.way == "rss":
+        raise PermanentError(
+            f"Backfilling {source.source_id!r} failed: expected oauth or JSON, got RSS, which shows the newest posts "
+            "only; give the source app credentials, or backfill from a dump."
+        )
+    for kind in ("posts", "comments") if source.options.include_comments else ("posts",):
+        parse = partial(reddit.parse_payload, include_comments=kind == "comments")
+        begin = {kind: {"watermark": start.timestamp()}}
+        for page in reddit_api.fetch_new(access, source.name, begin, kind=kind, search=source.options.search):
+            yield page, [each for each in _parsed(parse, page) if _is_between(each, start, end)]
+
+
+def _is_between(outcome: Outcome, start: datetime, end: datetime) -> bool:
+    """Whether an item was written in the window; what is no item cannot say and counts."""
+    at = outcome.created_at if isinstance(outcome, FeedbackItem) else None
+    return at is None or start <= at < end
+
+
 def _reddit_access(settings: Settings, source: ConfiguredSource, stack: ExitStack) -> tuple[reddit_api.Access, str]:
     """The way the source asks for; 'auto' is oauth with credentials, else whatever Reddit leaves open to strangers."""
     options = source.options
@@ -143,7 +205,13 @@ def _reddit_access(settings: Settings, source: ConfiguredSource, stack: ExitStac
     return reddit_api.Access(web, options.way), ""
 
 
-def _sentry_pages(settings: Settings, source: ConfiguredSource, stack: ExitStack) -> Pages:
+def _sentry_pages(
+    settings: Settings,
+    source: ConfiguredSource,
+    cursor: Cursor,
+    seen: tuple[datetime, datetime] | None,
+    stack: ExitStack,
+) -> Pages:
     options = source.options
     client = stack.enter_context(
         sentry_api.make_client(
@@ -152,11 +220,21 @@ def _sentry_pages(settings: Settings, source: ConfiguredSource, stack: ExitStack
             timeout_seconds=settings.source_timeout_seconds,
         )
     )
-    query = sentry_api.make_query(options.search, list(options.levels))
-    for page in sentry_api.fetch_issues(
-        client, source.name, source.cursor, query=query, environments=options.environments
-    ):
+    query = sentry_api.make_query(options.search, list(options.levels), seen=seen)
+    for page in sentry_api.fetch_issues(client, source.name, cursor, query=query, environments=options.environments):
         yield page, _parsed(sentry.parse_payload, page)
+
+
+def _generic_pages(settings: Settings, source: ConfiguredSource, stack: ExitStack) -> Pages:
+    mapping = load_mapping(settings.mappings_path, source.options.mapping or source.name)
+    mapping = mapping.model_copy(update={"name": source.name})
+    client = stack.enter_context(generic_api.make_client(settings.source_timeout_seconds))
+    for page in generic_api.fetch_records(
+        client, mapping, source.options.base_url, source.cursor,
+        read_secret=lambda variable: read_secret(variable).get_secret_value(),
+        allow_private=settings.poll_private_addresses,
+    ):  # fmt: skip
+        yield page, list(generic.parse_payload(page.payload, mapping))
 
 
 def _parsed(parse: Callable[[object], Iterator[Outcome]], page: Page) -> list[Outcome]:

@@ -103,20 +103,29 @@ def check_repository(client: Github, repository: str) -> None:
         )
 
 
-def fetch_issues(client: Github, repository: str, cursor: Cursor, *, labels: list[str]) -> Iterator[Page]:
+def fetch_issues(
+    client: Github, repository: str, cursor: Cursor, *, labels: list[str], until: datetime | None = None
+) -> Iterator[Page]:
     """Pages of issues in all states (pull requests among them), changed since the cursor, oldest change first.
+
+    Args:
+        client: from `make_client`.
+        repository: 'owner/repo'.
+        cursor: of the last pull.
+        labels: issues with all of these.
+        until: none that changed at this time or later.
 
     Raises:
         PermanentError: GitHub refused; the message says what to do.
         TransientError: GitHub is away or the rate limit is used up; what was yielded counts.
     """
     filters = {"state": "all"} | ({"labels": ",".join(labels)} if labels else {})
-    return _fetch(client, repository, "issues", cursor, filters)
+    return _fetch(client, repository, "issues", cursor, filters, until)
 
 
-def fetch_comments(client: Github, repository: str, cursor: Cursor) -> Iterator[Page]:
+def fetch_comments(client: Github, repository: str, cursor: Cursor, *, until: datetime | None = None) -> Iterator[Page]:
     """Pages of comments on issues and pull requests, changed since the cursor; raises as `fetch_issues`."""
-    return _fetch(client, repository, "issues/comments", cursor, {})
+    return _fetch(client, repository, "issues/comments", cursor, {}, until)
 
 
 def find_gone(client: Github, repository: str, external_ids: list[str]) -> Iterator[Gone]:
@@ -141,7 +150,9 @@ def find_gone(client: Github, repository: str, external_ids: list[str]) -> Itera
             yield Gone(external_id, "removed", "transferred", place)
 
 
-def _fetch(client: Github, repository: str, path: str, cursor: Cursor, filters: dict[str, str]) -> Iterator[Page]:
+def _fetch(
+    client: Github, repository: str, path: str, cursor: Cursor, filters: dict[str, str], until: datetime | None
+) -> Iterator[Page]:
     """Pages by key, not by number: an issue edited while we read would move all behind it one page forward.
 
     So each request asks for what changed since the newest change seen; only within one and the same second (a whole
@@ -162,9 +173,10 @@ def _fetch(client: Github, repository: str, path: str, cursor: Cursor, filters: 
         if newest and (watermark is None or newest > watermark):
             watermark = newest
         cursor = cursor | ({path: watermark.isoformat()} if watermark else {})
-        yield Page(things, cursor, find_way(client))
+        wanted = [thing for thing in things if not (until and (time := _changed_at(thing)) and time >= until)]
+        yield Page(wanted, cursor, find_way(client))
         following = wire.find_next_link(headers, client.requester.base_url)
-        if following is None:
+        if following is None or (until and newest and newest >= until):
             return
         wire.check_budget(headers, what)
         is_moving = newest is not None and (since is None or newest > since)

@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,8 +20,12 @@ import zstandard
 
 from soulcaster.errors import PermanentError
 from soulcaster.models import Ignored, Outcome, Quarantined, Source
-from soulcaster.sources import github, manual, reddit, sentry
+from soulcaster.sources import generic, github, manual, reddit, sentry
 from soulcaster.sources.fields import Record, is_record, or_empty, printable, quarantine
+from soulcaster.sources.mapping import ServiceMapping
+
+Reader = Source | ServiceMapping
+"""Who says what a payload means: the parser of a source, or a declared mapping."""
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 """The largest file (unpacked), or line of a line file, that is parsed: memory is bounded, packed bombs end here."""
@@ -28,14 +33,18 @@ MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 _PACKED = {".gz", ".zst"}
 _DOCUMENTS = {".json"}
 _LINES = {".jsonl", ".ndjson"}
+_DUMPS = re.compile(r"(?:R[CS]_\d{4}-\d{2}|.*_(?:submissions|comments))\.zst", re.IGNORECASE)
+"""Public dumps of Reddit: JSON lines under names that do not say so."""
+
 _ENVELOPES = {".envelope", ".txt"}
 _ZSTD_WINDOW_BYTES = 2**31  # public archives are packed with long windows
 _SKIPPED_CHUNK_BYTES = 1024 * 1024
+_PEEKED_BYTES = 1024 * 1024
 _EXCERPT_BYTES = 60
 _UNPACKING_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 
 
-def read_payloads(path: Path, source: Source) -> Iterator[tuple[str, list[Outcome]]]:
+def read_payloads(path: Path, source: Reader) -> Iterator[tuple[str, list[Outcome]]]:
     """(location, outcomes) for each file in name order, or for each line of a line file. Outcomes are never empty.
 
     A location is the path below `path` (the name, for a single file), with ':line' in line files. Hidden files are
@@ -44,25 +53,51 @@ def read_payloads(path: Path, source: Source) -> Iterator[tuple[str, list[Outcom
     Raises:
         PermanentError: nothing is at `path`.
     """
+    for file in list_files(path):
+        yield from read_payload_file(path, file, source)
+
+
+def list_files(path: Path) -> Iterator[Path]:
+    """Files below a folder in name order, hidden ones and hidden folders left out; or the file itself.
+
+    Raises:
+        PermanentError: nothing is at `path`, or a folder cannot be listed.
+    """
     if not path.exists():
         raise PermanentError(f"Reading payloads from {str(path)!r} failed: no such file or folder; check the path.")
-    for file in _walk(path):
-        name = printable(file.name if file == path else file.relative_to(path).as_posix())
-        if file != path and file.is_file() and not file.resolve().is_relative_to(path.resolve()):
-            yield name, [Ignored(reason="link-outside")]
-            continue
-        for location, outcomes in _read_file(file, name, source):
-            yield location, [_located(outcome, location) for outcome in outcomes]
+    if not path.is_dir():
+        yield path
+        return
+    for folder, folders, files in os.walk(path, onerror=_refuse_folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
-def parse_document(payload: object, source: Source, headers: Mapping[str, str]) -> Iterator[Outcome]:
+def read_payload_file(
+    path: Path, file: Path, source: Reader, *, n_skipped: int = 0
+) -> Iterator[tuple[str, list[Outcome]]]:
+    """As `read_payloads`, of one file that `list_files(path)` found.
+
+    `n_skipped` lines of a line file are passed over unread.
+    """
+    name = printable(file.name if file == path else file.relative_to(path).as_posix())
+    if file != path and file.is_file() and not file.resolve().is_relative_to(path.resolve()):
+        yield name, [Ignored(reason="link-outside")]
+        return
+    for location, outcomes in _read_file(file, name, source, n_skipped):
+        yield location, [_located(outcome, location) for outcome in outcomes]
+
+
+def parse_document(payload: object, source: Reader, headers: Mapping[str, str]) -> Iterator[Outcome]:
     """Outcomes of one decoded JSON value by the source's parser.
 
     Args:
         payload: any JSON value.
-        source: whose parser reads it.
+        source: whose parser reads it, or the mapping that does.
         headers: of the delivery, lower-case names; only the ones that name a webhook's event count.
     """
+    if isinstance(source, ServiceMapping):
+        return generic.parse_payload(payload, source)
     if source == "github":
         return github.parse_payload(payload, event=headers.get("x-github-event"))
     if source == "sentry":
@@ -112,32 +147,27 @@ def _headers_of(exchange: object) -> dict[str, str]:
     return {name.lower(): value for name, value in first if isinstance(value, str)}
 
 
-def _walk(path: Path) -> Iterator[Path]:
-    """Files below the folder in name order, hidden ones and hidden folders left out; or the file itself."""
-    if not path.is_dir():
-        yield path
-        return
-    for folder, folders, files in os.walk(path, onerror=_refuse_folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
-
-
 def _refuse_folder(error: OSError) -> None:
     raise PermanentError(f"Listing folder {error.filename!r} failed: {error.strerror}; check its rights.") from error
 
 
-def _read_file(file: Path, name: str, source: Source) -> Iterator[tuple[str, list[Outcome]]]:
+def is_dump(file: Path) -> bool:
+    """Whether the name is that of a public dump of Reddit."""
+    return _DUMPS.fullmatch(file.name) is not None
+
+
+def _read_file(file: Path, name: str, source: Reader, n_skipped: int) -> Iterator[tuple[str, list[Outcome]]]:
     suffixes = [suffix.lower() for suffix in file.suffixes[-2:]]
     packing = suffixes.pop() if suffixes and suffixes[-1] in _PACKED else ""
-    kind = suffixes[-1] if suffixes else ""
+    kind = ".ndjson" if is_dump(file) else suffixes[-1] if suffixes else ""
     is_known = kind in _DOCUMENTS | _LINES or (source == "sentry" and kind in _ENVELOPES)
     if not is_known or not file.is_file():
         yield name, [Ignored(reason="not-a-payload")]
         return
     try:
         with _open(file, packing) as stream:
-            if kind in _LINES:
-                yield from _read_lines(stream, name, source)
+            if kind in _LINES or (kind in _DOCUMENTS and _holds_lines(stream)):
+                yield from _read_lines(stream, name, source, n_skipped)
             else:
                 yield name, _read_document(stream, name, kind, source)
     except _UNPACKING_ERRORS as error:
@@ -145,17 +175,29 @@ def _read_file(file: Path, name: str, source: Source) -> Iterator[tuple[str, lis
         yield name, [quarantine("unreadable", f"{name}: expected {what}, got {type(error).__name__}: {error}")]
 
 
-def _open(file: Path, packing: str) -> BinaryIO:
+def _holds_lines(stream: io.BufferedReader) -> bool:
+    """Whether what calls itself one document is an object a line, as the hours of GH Archive are.
+
+    Told by the first bytes: a line that ends with '}' and another that begins with '{'. Reads nothing away.
+    """
+    head = stream.peek(_PEEKED_BYTES)
+    line, newline, rest = head.partition(b"\n")
+    if newline and rest.strip():
+        return line.rstrip().endswith(b"}") and line.lstrip().startswith(b"{") and rest.lstrip().startswith(b"{")
+    return False
+
+
+def _open(file: Path, packing: str) -> io.BufferedReader:
     if packing == ".gz":
-        return cast("BinaryIO", gzip.open(file, "rb"))
+        return io.BufferedReader(cast("io.RawIOBase", gzip.open(file, "rb")), _PEEKED_BYTES)
     if packing == ".zst":
         unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
         reader = unpacker.stream_reader(file.open("rb"), read_across_frames=True, closefd=True)
-        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", reader)))
-    return file.open("rb")
+        return io.BufferedReader(cast("io.RawIOBase", reader), _PEEKED_BYTES)
+    return cast("io.BufferedReader", file.open("rb", buffering=_PEEKED_BYTES))
 
 
-def _read_document(stream: BinaryIO, name: str, kind: str, source: Source) -> list[Outcome]:
+def _read_document(stream: BinaryIO, name: str, kind: str, source: Reader) -> list[Outcome]:
     content = stream.read(MAX_DOCUMENT_BYTES + 1)
     if len(content) > MAX_DOCUMENT_BYTES:
         return [_too_large(name)]
@@ -171,10 +213,12 @@ def _read_document(stream: BinaryIO, name: str, kind: str, source: Source) -> li
     return list(sentry.parse_envelope(text))
 
 
-def _read_lines(stream: BinaryIO, name: str, source: Source) -> Iterator[tuple[str, list[Outcome]]]:
-    number, is_empty = 0, True
+def _read_lines(stream: BinaryIO, name: str, source: Reader, n_skipped: int) -> Iterator[tuple[str, list[Outcome]]]:
+    number, is_empty = 0, not n_skipped
     while line := stream.readline(MAX_DOCUMENT_BYTES + 1):
         number += 1
+        if number <= n_skipped and len(line) <= MAX_DOCUMENT_BYTES:
+            continue
         location = f"{name}:{number}"
         if len(line) > MAX_DOCUMENT_BYTES:
             while line and not line.endswith(b"\n"):
@@ -188,7 +232,7 @@ def _read_lines(stream: BinaryIO, name: str, source: Source) -> Iterator[tuple[s
         yield name, [_empty(name)]
 
 
-def _parse_json(content: bytes, location: str, first_line: int, source: Source) -> list[Outcome]:
+def _parse_json(content: bytes, location: str, first_line: int, source: Reader) -> list[Outcome]:
     text = _decode(content, location, first_line)
     if not isinstance(text, str):
         return [text]

@@ -7,6 +7,7 @@ switched without saying so. Pages hold raw payloads, which `sources.reddit` read
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -122,7 +123,10 @@ def fetch_new(access: Access, subreddit: str, cursor: Cursor, *, kind: str, sear
         is_reached = bool(watermark) and bool(times) and times[-1] < watermark - MARGIN_SECONDS
         if after is None or is_reached:
             is_cut = bool(watermark) and not is_reached and n_seen >= _MOST_LISTED - _PER_PAGE
-            note = "the listing ended before it reached the last pull; import a dump for the time between" * is_cut
+            note = (
+                f"the listing ended before it reached {datetime.fromtimestamp(watermark, UTC):%Y-%m-%d %H:%M} UTC; "
+                "import a dump for the time between"
+            ) * is_cut
             done = {"watermark": newest, "way": access.way} | ({"etag": first_etag} if first_etag else {})
             yield Page(payload, cursor | {kind: done}, access.way, note)
             return

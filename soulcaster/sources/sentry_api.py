@@ -33,10 +33,17 @@ def make_client(*, token: str | None, base_url: str | None, timeout_seconds: flo
     return httpx.Client(base_url=(base_url or DEFAULT_URL).rstrip("/"), headers=headers, timeout=timeout_seconds)
 
 
-def make_query(search: str | None, levels: list[str]) -> str:
-    """Sentry's issue query; empty means all issues, where leaving it out would mean the unresolved ones."""
+def make_query(search: str | None, levels: list[str], *, seen: tuple[datetime, datetime] | None = None) -> str:
+    """Sentry's issue query; empty means all issues, where leaving it out would mean the unresolved ones.
+
+    Args:
+        search: in Sentry's own words.
+        levels: any of these.
+        seen: issues whose latest event lies from the first time (aware UTC) to before the second.
+    """
     level = f"level:[{','.join(levels)}]" if levels else ""
-    return " ".join(part for part in (search, level) if part)
+    span = f"lastSeen:>={seen[0]:%Y-%m-%dT%H:%M:%S} lastSeen:<{seen[1]:%Y-%m-%dT%H:%M:%S}" if seen else ""
+    return " ".join(part for part in (search, level, span) if part)
 
 
 def fetch_issues(

@@ -70,17 +70,19 @@ class TableBatch:
         quarantined: rows that cannot be items, `QUARANTINE_SCHEMA`.
         labels: String, one a row of `frame`: the label column, null where there is none.
         share: part of the file's bytes read so far, 0 to 1; 0 when unknown.
+        n_outside: rows that were taken out of `frame` because nobody asked for their time.
     """
 
     frame: pl.DataFrame
     quarantined: pl.DataFrame
     labels: pl.Series
     share: float
+    n_outside: int = 0
 
     @property
     def n_rows(self) -> int:
         """Rows of the file this chunk accounts for."""
-        return self.frame.height + self.quarantined.height
+        return self.frame.height + self.quarantined.height + self.n_outside
 
 
 def read_table(path: Path, source: Source, columns: ColumnMap) -> Iterator[TableBatch]:

@@ -72,10 +72,12 @@ def _list(state: SentryServer, request: Request) -> Answer:
     assert "query" in request.query, "a missing query would mean the unresolved issues only"
     levels = re.search(r"level:\[([a-z,]+)\]", request.first("query"))
     environments = request.query.get("environment", [])
+    seen = dict(re.findall(r"lastSeen:(>=|<)(\S+)", request.first("query")))
     chosen = [
         issue
         for issue in state.issues.values()
         if (levels is None or issue["level"] in levels[1].split(","))
+        and seen.get(">=", "") <= issue["lastSeen"] < seen.get("<", "9")
         and (not environments or state.events[issue["id"]]["tags"][0]["value"] in environments)
     ]
     chosen.sort(key=lambda issue: issue["lastSeen"], reverse=True)
