@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.api import make_api
+from app.metrics import add_metrics
 from soulcaster.errors import SoulcasterError
 from soulcaster.models import Source
 from soulcaster.settings import Settings, load_settings
@@ -96,6 +97,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         await run_in_threadpool(inbox.append, settings.inbox_path, source, body, delivery_id, dict(request.headers))
         return JSONResponse({"status": "accepted"}, status_code=202)
 
+    add_metrics(app, settings)
     add_problem_answers(app)
     app.mount("/api", make_api(settings))
     return app
