@@ -8,10 +8,11 @@ from typing import Any
 import streamlit as st
 
 from app import acting, people, queries
-from app.words import ago, count, exact, plain
+from app.words import SOURCE_LABELS, ago, count, exact, plain
 from soulcaster import edit
 from soulcaster.db.activity import list_activity
 from soulcaster.db.edits import list_edits, list_undone
+from soulcaster.db.maps import list_near_noise
 from soulcaster.settings import load_settings
 
 _FEWEST = 2
@@ -80,6 +81,27 @@ def _move(cluster_id: str, item_id: str, run_id: str) -> None:
             actor=people.actor(), reason=reason, on_run=run_id,
         )  # fmt: skip
         acting.edit(do, "Moved")
+
+
+def show_near(cluster_id: str, run_id: str | None) -> None:
+    """Feedback that stands alone and is nearest to this cluster, each with a button that takes it in."""
+    frame = queries.ask(list_near_noise, queries.project(), cluster_id)
+    if frame.is_empty() or run_id is None:
+        return
+    hint = "Noise whose nearest cluster this is. Adopting holds in every later grouping."
+    with st.expander(f"Stands alone near by: {count(frame.height, 'item')}", icon="🧲", key="near-noise"):
+        st.caption(hint)
+        for row in frame.iter_rows(named=True):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                source = SOURCE_LABELS.get(row["source"], plain(row["source"]))
+                likeness = f"{source} · {ago(row['happened_at'])} · likeness {row['similarity']:.2f}"
+                st.markdown(f"{plain(row['snippet'])}  \n:gray[{likeness}]", width="stretch")
+                if st.button("Adopt", icon="🧲", key=f"adopt-{row['item_id']}"):
+                    do = functools.partial(
+                        edit.move, load_settings(), queries.project(), row["item_id"], cluster_id,
+                        actor=people.actor(), reason="adopted on its page", on_run=run_id,
+                    )  # fmt: skip
+                    acting.edit(do, "Adopted")
 
 
 def show_log(cluster_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import polars as pl
@@ -17,6 +18,7 @@ from app.words import (
     count,
     exact,
     is_web_link,
+    marked,
     plain,
     reader_zone,
     table_height,
@@ -33,8 +35,8 @@ REASON_LABELS = {
 _SHORT_CHARACTERS = 420
 
 
-def show_item(row: dict[str, Any]) -> None:
-    """A bordered card: who, where, when, the text, a link to the source when it is a web address."""
+def show_item(row: dict[str, Any], terms: Sequence[str] = ()) -> None:
+    """A bordered card: who, where, when, the text with `terms` marked, a link to the source."""
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.caption(_byline(row), help=exact(row["happened_at"]), width="content")
@@ -47,10 +49,17 @@ def show_item(row: dict[str, Any]) -> None:
             st.caption("No text is left: it was removed at the source.")
         short = body if len(body) <= _SHORT_CHARACTERS else body[:_SHORT_CHARACTERS].rsplit(" ", 1)[0] + " …"
         if short:
-            st.text(short)
+            _text(short, terms)
         if short != body:
             with st.expander("Whole text"):
-                st.text(body)
+                _text(body, terms)
+
+
+def _text(text: str, terms: Sequence[str]) -> None:
+    if terms:
+        st.markdown(marked(text, terms))
+    else:
+        st.text(text)
 
 
 def _byline(row: dict[str, Any]) -> str:

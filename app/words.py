@@ -7,7 +7,7 @@ offers Markdown (titles, labels), it goes through `plain` first.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -51,6 +51,30 @@ def plain(text: str) -> str:
     escaped = re.sub(r"(\\[-<>=~])(?=\\[-<>=~])", rf"\1{_JOINER}", escaped)
     escaped = re.sub(r"([:@])", rf"{_JOINER}\1{_JOINER}", escaped)
     return re.sub(r"(?i)(www|https?|ftp|mailto|xmpp)", lambda found: found[0][0] + _JOINER + found[0][1:], escaped)
+
+
+def marked(text: str, terms: Sequence[str]) -> str:
+    """Markdown that shows `text` line by line as `plain` does, with the words that are in `terms` marked and bold."""
+    words = sorted({term.strip() for term in terms if term.strip()}, key=len, reverse=True)
+    pattern = (
+        re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words), re.IGNORECASE) if words else None
+    )
+    return "  \n".join(_marked_line(line.strip(), pattern) for line in text.splitlines())
+
+
+def _marked_line(line: str, pattern: re.Pattern[str] | None) -> str:
+    made, place = "", 0
+    for found in pattern.finditer(line) if pattern else ():
+        made += _spaced(line[place : found.start()]) + f":yellow-background[**{plain(found[0])}**]"
+        place = found.end()
+    return made + _spaced(line[place:])
+
+
+def _spaced(part: str) -> str:
+    """`plain` that keeps a space at either end."""
+    if not part.strip():
+        return " " if part else ""
+    return (" " if part[0].isspace() else "") + plain(part) + (" " if part[-1].isspace() else "")
 
 
 def title_of(title: str | None, cluster_id: str | None) -> str:

@@ -44,12 +44,14 @@ def page() -> None:
         _head(cluster)
         run_id = queries.ask(find_shown_run, queries.project())
         cluster_actions.show(queries.ask(get_decided, queries.project(), cluster.cluster_id), run_id)
+        _about(cluster)
         _priority(cluster)
         if cluster.n_items == 0:
             st.info("The run on show no longer has this cluster; its history below says what became of it.", icon="🕰️")
         else:
             _exemplars(cluster)
             _items(cluster, run_id)
+            item_actions.show_near(cluster.cluster_id, run_id)
         _history(cluster)
 
 
@@ -65,6 +67,9 @@ def _head(cluster: ClusterRow) -> None:
                 help=f"From {exact(cluster.first_seen_at)} to {exact(cluster.last_seen_at)}",
                 width="content",
             )
+
+
+def _about(cluster: ClusterRow) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _summary(cluster)
@@ -131,7 +136,7 @@ def _exemplars(cluster: ClusterRow) -> None:
         list_cluster_items, queries.project(), cluster.cluster_id, only_exemplars=True, limit=_MOST_EXEMPLARS
     )
     for row in frame.iter_rows(named=True):
-        show_item(row)
+        show_item(row, cluster.terms)
 
 
 def _items(cluster: ClusterRow, run_id: str | None) -> None:
@@ -154,7 +159,7 @@ def _items(cluster: ClusterRow, run_id: str | None) -> None:
         return
     picked = show_items_table(frame, columns, key="items")
     if picked is not None:
-        show_item(frame.row(by_predicate=pl.col("item_id") == picked, named=True))
+        show_item(frame.row(by_predicate=pl.col("item_id") == picked, named=True), cluster.terms)
 
 
 def _history(cluster: ClusterRow) -> None:

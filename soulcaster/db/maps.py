@@ -165,6 +165,35 @@ def list_map_noise(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[pl.
     return frame, int(n_noise)
 
 
+def list_near_noise(
+    con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str, *, limit: int = 5
+) -> pl.DataFrame:
+    """Items that stand alone in the run on show and whose nearest cluster this is, the most alike first.
+
+    Columns: item_id, similarity (cosine to the mean of the cluster's texts), source, snippet (200 characters),
+    happened_at. From the newest map, which holds a sample of what stands alone; empty while there is none.
+    """
+    return con.sql(
+        """
+        SELECT n.item_id::VARCHAR AS item_id, n.similarity, i.source,
+            left(regexp_replace(trim(concat_ws('  ', nullif(i.title, ''), i.body)), '\\s+', ' ', 'g'), 200) AS snippet,
+            coalesce(i.created_at, i.first_seen_at) AS happened_at
+        FROM map_noise n JOIN items i ON i.item_id = n.item_id AND i.project_id = n.project_id
+        JOIN run_memberships m
+            ON m.item_id = n.item_id AND m.project_id = n.project_id AND m.run_id = $run::UUID AND m.cluster_id IS NULL
+        WHERE n.run_id = $map::UUID AND n.project_id = $project AND n.cluster_id = TRY_CAST($cluster AS UUID)
+        ORDER BY n.similarity DESC, item_id LIMIT $limit
+        """,
+        params={
+            "project": project_id,
+            "run": find_published_run(con, project_id),
+            "map": find_map(con, project_id),
+            "cluster": cluster_id,
+            "limit": limit,
+        },
+    ).pl()
+
+
 def list_map_items(
     con: duckdb.DuckDBPyConnection, project_id: str, cluster_ids: tuple[str, ...], *, each: int, limit: int
 ) -> pl.DataFrame:

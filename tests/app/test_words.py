@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from app.words import ago, duration, is_web_link, number, plain, spreadsheet_safe, web_links
+from app.words import ago, duration, is_web_link, marked, number, plain, spreadsheet_safe, web_links
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -72,3 +72,12 @@ def test_exported_text_cannot_run_as_a_formula():
 
     assert ["'=1+1", "'@x", "'+1", "plain"] == frame["title"].to_list()
     assert [-1, 2, 3, 4] == frame["n"].to_list()
+
+
+def test_marked_words_are_whole_words_and_everything_else_stays_text():
+    """Terms are marked in any case, lines stay lines, Markdown of the text and of a term stays dead."""
+    assert "my :yellow-background[**Export**] fails  \nexporter \\*stays\\*" == marked(
+        "my Export fails\n exporter *stays*", ["export", ""]
+    )
+    assert ":yellow-background[**\\[a\\]\\(b\\)**]" == marked("[a](b)", ["[a](b)"])
+    assert "plain" == marked("plain", [])

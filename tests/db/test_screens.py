@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "app"))
 
-from seeding import PROJECT, seed_drawn
+from seeding import PROJECT, seed_drawn, seed_map
 
 from soulcaster.db import read, write
 from soulcaster.db.cluster_screens import (
@@ -22,7 +22,9 @@ from soulcaster.db.cluster_screens import (
     list_siblings,
     list_transitions,
 )
+from soulcaster.db.maps import list_near_noise
 from soulcaster.db.screens import ItemFilters, count_by_time, find_item, get_overview, list_items, list_runs
+from soulcaster.edit import move
 from soulcaster.settings import Settings
 
 
@@ -194,3 +196,22 @@ def test_nearness_counts_for_nothing_without_a_search(path):
     assert 20 == n_found
     assert urgent["cluster_id"].to_list() == found["cluster_id"].to_list()
     assert {""} == set(found["matched_by"])
+
+
+def test_noise_near_a_cluster_is_what_still_stands_alone_most_alike_first(path):
+    """An item that a person moved into a cluster is no longer offered, though the map still has it as noise."""
+    seed_map(path)
+    [(cluster, item)] = read(
+        path,
+        lambda con: con.execute(
+            "SELECT cluster_id::VARCHAR, min(item_id::VARCHAR) FROM map_noise GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
+        ).fetchall(),
+    )
+    before = read(path, lambda con: list_near_noise(con, PROJECT, cluster, limit=100))
+    assert item in before["item_id"].to_list()
+    assert before["similarity"].is_sorted(descending=True)
+
+    move(Settings(_env_file=None, home=path.parent), PROJECT, item, cluster, actor="ann")
+
+    after = read(path, lambda con: list_near_noise(con, PROJECT, cluster, limit=100))
+    assert set(before["item_id"]) - {item} == set(after["item_id"])
