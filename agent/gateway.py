@@ -24,11 +24,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from agent.job import say
+from agent.usage import tell
 
 MOST_BODY_BYTES = 30_000_000
 MOST_ERROR_BYTES = 100_000
 _PIECE_BYTES = 65_536
 _ANSWER_SECONDS = 600
+_LAST_SECONDS = 20
 _MOST_COUNT = 1e12
 _GEMINI = re.compile(r"/(v1|v1beta)/models/[A-Za-z0-9._-]{1,100}:(generateContent|streamGenerateContent)")
 _OPENAI = re.compile(r"(?:/v1)?(/chat/completions)")
@@ -95,6 +97,12 @@ class Gateway(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         with self.lock:
             self.usage.tokens += tokens
             self.usage.cost_usd = round(self.usage.cost_usd + cost_usd, 8)
+
+    def counts(self) -> dict[str, Any]:
+        """What was used up so far, as whoever launched us keeps it."""
+        with self.lock:
+            used = asdict(self.usage)
+        return {name: used[name] for name in ("requests", "tokens", "cost_usd")}
 
     def handle_error(self, _request: object, _address: object) -> None:
         """Say the kind of a failure and no more: a traceback could carry what was sent."""
@@ -289,9 +297,10 @@ def run(words: list[str]) -> int:
 
     `--socket PATH`: a child of the launcher on this machine; the first line of standard input is the configuration.
     `--port N`: a container beside the agent's; configuration from SOULCASTER_GATEWAY_URL, _KEY and _LIMITS of that
-    container alone, until SIGTERM.
+    container alone, until SIGTERM; counts go where SOULCASTER_GATEWAY_TICKET says, if it is there.
     """
     kind, value = words
+    ended, teller = threading.Event(), None
     if kind == "--socket":
         settings = json.loads(sys.stdin.buffer.readline())
         server = Gateway(value, _upstream(settings))
@@ -302,8 +311,15 @@ def run(words: list[str]) -> int:
         settings |= {"url": os.environ["SOULCASTER_GATEWAY_URL"], "key": os.environ["SOULCASTER_GATEWAY_KEY"]}
         server = Gateway(("127.0.0.1", int(value)), _upstream(settings))
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+        ticket = os.environ.get("SOULCASTER_GATEWAY_TICKET", "")
+        if ticket:
+            teller = threading.Thread(target=tell, args=(server.counts, ticket, ended), daemon=True)
+            teller.start()
     print("ready", flush=True)  # noqa: T201  whoever started us waits for this line
     server.serve_forever(poll_interval=0.1)
+    ended.set()
+    if teller is not None:
+        teller.join(_LAST_SECONDS)
     print(json.dumps(asdict(server.usage)), flush=True)  # noqa: T201  the trusted count
     return 0
 

@@ -164,9 +164,9 @@ class EcsLauncher:
         """Upload everything and write down what will be asked for; nothing was started before."""
         limits = _read_model_limits(folder)
         gateway = f"http://127.0.0.1:{self._gateway_port}" if limits else ""
-        address = self._objects(request.token, folder).upload(
-            request, gateway=gateway, progress_seconds=self._progress_seconds
-        )
+        objects = self._objects(request.token, folder)
+        address = objects.upload(request, gateway=gateway, progress_seconds=self._progress_seconds)
+        counts_address = objects.upload_gateway(request) if limits else ""
         words = {
             "cluster": self.place.cluster,
             "taskDefinition": self.place.task_definition,
@@ -181,7 +181,7 @@ class EcsLauncher:
                     "assignPublicIp": "ENABLED" if self.place.has_public_ip else "DISABLED",
                 }
             },
-            "overrides": {"containerOverrides": self._overrides(address, limits)},
+            "overrides": {"containerOverrides": self._overrides(address, counts_address, limits)},
         }
         if is_spot:
             words["capacityProviderStrategy"] = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
@@ -193,7 +193,7 @@ class EcsLauncher:
         }  # fmt: skip
         return self._note(folder, state)
 
-    def _overrides(self, address: str, limits: dict[str, Any]) -> list[dict[str, Any]]:
+    def _overrides(self, address: str, counts_address: str, limits: dict[str, Any]) -> list[dict[str, Any]]:
         """What differs from the task definition: everybody who may describe tasks can read it.
 
         Without limits the gateway stays closed: that is what its task definition says.
@@ -208,6 +208,7 @@ class EcsLauncher:
             gateway["environment"] = [
                 {"name": "SOULCASTER_GATEWAY_LIMITS", "value": json.dumps(limits)},
                 {"name": "SOULCASTER_GATEWAY_URL", "value": self._model_url},
+                {"name": "SOULCASTER_GATEWAY_TICKET", "value": counts_address},
             ]
         return [agent, gateway]
 

@@ -27,6 +27,8 @@ MOST_BYTES = {
     "log.txt": 6_000_000,
     "ended.json": 100_000,
 }
+USAGE = "usage.json"
+_MOST_USAGE_BYTES = 10_000
 _START_SECONDS = 1800
 _SLACK_SECONDS = 900
 """Source: agent.md §2.3: results may be handed over until a quarter of an hour after the deadline."""
@@ -83,6 +85,12 @@ class S3Folder:
         self._put("ticket.json", json.dumps(ticket).encode())
         return self._sign("get_object", "ticket.json", _START_SECONDS)
 
+    def upload_gateway(self, request: LaunchRequest) -> str:
+        """Store what the gateway beside the agent is told; the address that gives it, as long as a start may take."""
+        lifetime = _START_SECONDS + request.deadline_seconds + _SLACK_SECONDS
+        self._put("gateway.json", json.dumps({"usage": self._sign("put_object", f"out/{USAGE}", lifetime)}).encode())
+        return self._sign("get_object", "gateway.json", _START_SECONDS)
+
     def has_results(self) -> bool:
         """Whether a task ever handed something over."""
         return bool(self._list())
@@ -97,6 +105,7 @@ class S3Folder:
         """
         there = self._list()
         problems: list[str] = []
+        self._bring_usage(there)
         seal = self._read_seal(there, problems)
         for name, most in MOST_BYTES.items():
             if name == "ended.json" or name not in there:
@@ -117,9 +126,23 @@ class S3Folder:
             self._seen[name] = tag
         return seal, problems
 
+    def _bring_usage(self, there: dict[str, tuple[int, str]]) -> None:
+        """The gateway's counts, to where no agent reaches; the gateway alone has the address they are stored at."""
+        size, tag = there.get(USAGE, (0, ""))
+        if 0 < size <= _MOST_USAGE_BYTES and self._seen.get(USAGE) != tag:
+            private = self._folder / "launch"
+            private.mkdir(mode=0o700, exist_ok=True)
+            _write(private / USAGE, self._get(USAGE, _MOST_USAGE_BYTES))
+            self._seen[USAGE] = tag
+
     def delete(self) -> None:
         """Take away everything that lies there."""
-        for name in ("ticket.json", *(f"in/{each}" for each in {*INPUTS["edit"], *INPUTS["verify"]}), *self._there()):
+        for name in (
+            "ticket.json",
+            "gateway.json",
+            *(f"in/{each}" for each in {*INPUTS["edit"], *INPUTS["verify"]}),
+            *self._there(),
+        ):
             call(
                 f"Deleting {name!r} of {self.address!r}", self._client.delete_object,
                 Bucket=self._bucket, Key=f"{self._root}/{name}",
