@@ -16,6 +16,7 @@ import duckdb
 import polars as pl
 import zstandard
 
+from soulcaster.db.sightings import merge_sightings
 from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, NAMESPACE
 
 _ZSTD_LEVEL = 1
@@ -44,9 +45,11 @@ def upsert_items(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.Data
     """Counts of one frame (`ITEM_SCHEMA` + `CLEAN_COLUMNS`) written as if its rows came one after the other.
 
     A row whose content is the stored one changes nothing; one whose `updated_at` is older than the stored one neither.
+    Rows about one Sentry issue are put together first: `sightings` says how.
     """
     if not frame.height:
         return Counts(0, 0, 0)
+    frame = merge_sightings(con, project_id, frame)
     _stage(con, project_id, frame)
     versions = con.sql(
         """

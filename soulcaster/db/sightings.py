@@ -1,0 +1,97 @@
+"""What several payloads about one thing say together: a Sentry issue seen again, a duplicate declared elsewhere.
+
+A webhook tells of one event, a pull of the whole issue, in any order. The newest payload speaks; what it does not say,
+and what only grows, is kept from the others. Doing it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import polars as pl
+
+_WORDS = ("title", "body", "content_hash", "language", "notes")
+_KEPT = ("frames", "release", "culprit", "environment", "exception_type", "level", "url", "channel", "source_group")
+_NEEDED = (*_WORDS, *_KEPT, "created_at", "updated_at", "event_count", "user_count", "state", "state_reason")
+
+Row = dict[str, Any]
+
+
+def merge_sightings(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """The same rows in the same order, each with what the store and the rows before it know about its item.
+
+    Sentry issues: the greatest counts, the earliest creation, the latest sighting; stack, release and the words made of
+    the stack stay when a newer payload has none; an older payload never speaks over a newer one. A single event that is
+    newer than all before counts one more. GitHub issues: a declared duplicate stays until the issue is reopened.
+    """
+    is_issue = (pl.col("source") == "sentry") & pl.col("external_id").str.starts_with("issue:")
+    if frame.select(is_issue.any()).item():
+        indexed = frame.with_row_index("sighting")
+        issues = indexed.filter(is_issue)
+        known = _load(con, project_id, "sentry", issues["external_id"], _NEEDED)
+        merged = [_fold(row, known) for row in issues.iter_rows(named=True)]
+        replaced = pl.DataFrame(merged, schema=indexed.schema)
+        frame = pl.concat([indexed.filter(~is_issue), replaced]).sort("sighting").drop("sighting")
+    return _keep_duplicates(con, project_id, frame)
+
+
+def _load(
+    con: duckdb.DuckDBPyConnection, project_id: str, source: str, external_ids: pl.Series, columns: tuple[str, ...]
+) -> dict[str, Row]:
+    """Stored rows by external id."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    found = con.sql(
+        f"""
+        SELECT external_id, {names} FROM items
+        WHERE project_id = $project AND source = $source AND external_id IN (SELECT unnest($ids))
+        """,  # noqa: S608  names of our own columns
+        params={"project": project_id, "source": source, "ids": external_ids.unique().to_list()},
+    ).pl()
+    return {row["external_id"]: row for row in found.iter_rows(named=True)}
+
+
+def _fold(row: Row, known: dict[str, Row]) -> Row:
+    """The row with what is known of its issue; `known` holds the result for the rows behind it."""
+    before = known.get(row["external_id"])
+    merged = row if before is None else _merged(before, row)
+    known[row["external_id"]] = merged
+    return merged
+
+
+def _merged(before: Row, row: Row) -> Row:
+    is_older = _is_before(row["updated_at"], before["updated_at"])
+    newer, older = (before, row) if is_older else (row, before)
+    told = {name: newer[name] or older[name] for name in _KEPT}
+    if not newer["frames"] and older["frames"]:
+        told |= {name: older[name] for name in _WORDS}  # they were made of the stack
+    else:
+        told |= {name: newer[name] for name in _WORDS}
+    is_one_more = row["event_count"] == 1 and _is_before(before["updated_at"], row["updated_at"])
+    told["event_count"] = before["event_count"] + 1 if is_one_more else max(before["event_count"], row["event_count"])
+    told["user_count"] = max((row["user_count"], before["user_count"]), key=lambda n: -1 if n is None else n)
+    told["created_at"] = min(filter(None, (row["created_at"], before["created_at"])), default=None)
+    told["updated_at"] = max(filter(None, (row["updated_at"], before["updated_at"])), default=None)
+    told |= {name: newer[name] for name in ("state", "state_reason")}
+    return {**row, **told, "payload": None if is_older else row["payload"]}
+
+
+def _is_before(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+def _keep_duplicates(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Issues whose text says no duplicate keep the one that a maintainer's comment declared."""
+    is_silent = (
+        (pl.col("source") == "github")
+        & pl.col("duplicate_of").is_null()
+        & pl.col("state_reason").ne_missing("reopened")
+    )
+    silent = frame.filter(is_silent)["external_id"]
+    known = _load(con, project_id, "github", silent, ("duplicate_of",)) if len(silent) else {}
+    declared = {key: row["duplicate_of"] for key, row in known.items() if row["duplicate_of"]}
+    if not declared:
+        return frame
+    kept = pl.col("external_id").replace_strict(declared, default=None, return_dtype=pl.String)
+    return frame.with_columns(duplicate_of=pl.when(is_silent).then(kept).otherwise("duplicate_of"))
