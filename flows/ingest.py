@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 from pydantic import BaseModel, Field
 
-from soulcaster.configured import PullReport
+from soulcaster.configured import PullReport, parse_source_id
 from soulcaster.models import ImportReport, Source
 from soulcaster.sources.tabular import ColumnMap
 from tasks.artifacts import next_step
@@ -26,6 +26,9 @@ class IngestParams(BaseModel):
         max_length=4096,
         description="CSV, JSONL, Parquet, or a file or folder of raw payloads, on the worker's machine.",
     )
+    only: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Pull this source and no other, at once: 'kind:name'."
+    )
     source: Source = Field(default="manual", description="What the file holds.")
     columns: ColumnMap = Field(default_factory=ColumnMap, description="Which column is what; guessed where empty.")
 
@@ -35,7 +38,8 @@ def ingest(params: IngestParams = IngestParams()) -> ImportReport:
     """Counts over inbox, sources and file. A source that fails is a failed task of its own and stops nobody."""
     project = resolve_project(params.project)
     report = drain_inbox(project)
-    pulls = [pull(project, kind, name, return_state=True) for kind, name in list_sources(project)]
+    chosen = [parse_source_id(params.only)] if params.only else list_sources(project)
+    pulls = [pull(project, kind, name, is_forced=bool(params.only), return_state=True) for kind, name in chosen]
     pulled = [state.result(raise_on_failure=False) for state in pulls]
     report = sum((each.counts for each in pulled if isinstance(each, PullReport)), report)
     needs_a_person = tell_sources(project) if pulls else ""

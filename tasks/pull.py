@@ -21,13 +21,13 @@ def list_sources(project: str) -> list[tuple[Kind, str]]:
     task_run_name="pull {kind}:{name}",
     **policies.patient(retry_condition_fn=policies.retry_soon),
 )
-def pull(project: str, kind: Kind, name: str) -> PullReport:
-    """What one source brought; a source that asked to be left alone is, until the time it named."""
+def pull(project: str, kind: Kind, name: str, *, is_forced: bool = False) -> PullReport:
+    """What one source brought; one that asked to be left alone is, until the time it named, unless `is_forced`."""
     from soulcaster.pull import pull as pull_source
 
     settings = load_settings()
     with artifacts.progress("pull-progress", f"Pulling {kind} {name}") as on_progress:
-        report = pull_source(settings, project, kind, name, on_progress=on_progress)
+        report = pull_source(settings, project, kind, name, is_forced=is_forced, on_progress=on_progress)
     artifacts.import_table("pull-counts", report.counts, f"Pull of {kind} {name} into project {project}")
     return report
 

@@ -219,10 +219,9 @@ def load_mapping(folder: Path, name: str) -> ServiceMapping:
     if re.fullmatch(NAME_PATTERN, name):
         own = next((path for path in _files(folder) if path.stem == name), None)
         if own is not None:
-            return read_mapping(own)
+            return _known(own, own.stat().st_mtime_ns)
         if name in _shipped():
-            text = (resources.files("soulcaster.sources.mappings") / f"{name}.yaml").read_text(encoding="utf-8")
-            return parse_mapping(text, name)
+            return _known_shipped(name)
     known = ", ".join(name for name, _ in find_mappings(folder))
     raise PermanentError(
         f"There is no mapping {name[:60]!r}: expected one of {known}, or a file {str(folder / 'NAME.yaml')!r}."
@@ -275,9 +274,22 @@ def read_sample(name: str) -> object:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def _shipped() -> set[str]:
+@functools.lru_cache(maxsize=64)
+def _known(path: Path, _modified_ns: int) -> ServiceMapping:
+    """As `read_mapping`, once for each state of the file: a receiver asks for it with every post."""
+    return read_mapping(path)
+
+
+@functools.lru_cache(maxsize=64)
+def _known_shipped(name: str) -> ServiceMapping:
+    text = (resources.files("soulcaster.sources.mappings") / f"{name}.yaml").read_text(encoding="utf-8")
+    return parse_mapping(text, name)
+
+
+@functools.cache
+def _shipped() -> frozenset[str]:
     folder = resources.files("soulcaster.sources.mappings")
-    return {entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")}
+    return frozenset(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def _files(folder: Path) -> list[Path]:
