@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import limit_settings, model_settings, project_settings, repository_settings, source_settings
+from app import (
+    limit_settings,
+    model_settings,
+    people_settings,
+    project_settings,
+    repository_settings,
+    source_settings,
+)
 from app.words import told
 
 _PARTS: dict[str, Callable[[], None]] = {
@@ -14,6 +21,7 @@ _PARTS: dict[str, Callable[[], None]] = {
     "Repositories": repository_settings.show,
     "Models": model_settings.show,
     "Limits": limit_settings.show,
+    "People": people_settings.show,
     "Projects": project_settings.show,
 }
 
