@@ -37,14 +37,15 @@ class IngestParams(BaseModel):
 def ingest(params: IngestParams = IngestParams()) -> ImportReport:
     """Counts over inbox, sources and file. A source that fails is a failed task of its own and stops nobody."""
     project = resolve_project(params.project)
-    report = drain_inbox(project)
+    drained = drain_inbox(project, return_state=True)
     chosen = [parse_source_id(params.only)] if params.only else list_sources(project)
     pulls = [pull(project, kind, name, is_forced=bool(params.only), return_state=True) for kind, name in chosen]
     pulled = [state.result(raise_on_failure=False) for state in pulls]
-    report = sum((each.counts for each in pulled if isinstance(each, PullReport)), report)
+    report = sum((each.counts for each in pulled if isinstance(each, PullReport)), ImportReport())
     needs_a_person = tell_sources(project) if pulls else ""
     if params.path:
         report += import_file(project, params.path, params.source, params.columns)
+    report += drained.result()
     next_step(
         "ingest",
         f"**{report.new:,} new** and {report.changed:,} changed items in project `{project}`; they are embedded by the "

@@ -148,6 +148,13 @@ def _sources(settings: Settings) -> Iterator[Finding]:
         yield Finding(subject=subject, state=state, message=message)
 
 
+def _quota(settings: Settings) -> Iterator[Finding]:
+    from soulcaster.quotas import examine as examine_quotas
+
+    for state, message in examine_quotas(settings):
+        yield Finding(subject="quota", state=state, message=message)
+
+
 def _secrets(settings: Settings) -> Iterator[Finding]:
     for field, use in (
         ("gemini_api_key", "Gemini embeddings and summaries"),
@@ -198,5 +205,5 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
-    _python, _packages, _home, _store, _embedder, _index, _inbox, _sources, _secrets, _fixes, _doors, _ports,
+    _python, _packages, _home, _store, _embedder, _index, _inbox, _sources, _quota, _secrets, _fixes, _doors, _ports,
 )  # fmt: skip

@@ -25,6 +25,7 @@ from soulcaster.db import feedback, quarantine
 from soulcaster.errors import PermanentError
 from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, QUARANTINE_SCHEMA, to_frame
 from soulcaster.models import SOURCES, FeedbackItem, Ignored, ImportReport, Outcome, Quarantined, Source
+from soulcaster.quotas import check_quota
 from soulcaster.settings import Settings
 from soulcaster.sources.payloads import is_dump, read_payloads
 from soulcaster.sources.table_files import sniff_kind
@@ -296,6 +297,7 @@ def _store(settings: Settings, project_id: str, chunk: _Chunk) -> ImportReport:
         released = chunk.suspects.filter(is_released)
         items = [each.select(*ITEM_SCHEMA, *CLEAN_COLUMNS) for each in (chunk.kept, released)]
         counts = feedback.upsert_items(con, project_id, pl.concat(items), now)
+        check_quota(con, settings, project_id, n_new=counts.new, now=now)
         waiting = pl.concat([chunk.held.filter(~is_released), chunk.unreadable])
         quarantine.insert_quarantined(con, project_id, waiting, now)
         reasons = dict(Counter(waiting["reason"].to_list()))

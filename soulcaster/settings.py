@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     )
     lock_timeout_seconds: float = Field(30.0, gt=0, le=600, description="Longest wait for the store's lock.")
     max_body_chars: int = Field(20_000, ge=500, le=1_000_000, description="Longer bodies are cut, and noted.")
+    items_per_day: int = Field(0, ge=0, description="New items of a project in a day (UTC); 0 is no bound.")
+    items_total: int = Field(0, ge=0, description="Items of a project; 0 is no bound.")
     min_cluster_size: int = Field(2, ge=2, le=1000, description="Fewest distinct texts that make a cluster.")
     min_similarity: float = Field(0.5, ge=0, le=1, description="Cosine below which texts never share a cluster.")
     auto_publish_max_churn: float = Field(

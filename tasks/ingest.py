@@ -39,7 +39,7 @@ def import_bundled_sample(project: str) -> ImportReport:
     return report
 
 
-@task(name="drain inbox", **policies.patient())
+@task(name="drain inbox", **policies.patient(retry_condition_fn=policies.retry_soon))
 def drain_inbox(project: str) -> ImportReport:
     """Counts of what the receiver has taken in since the last drain."""
     from soulcaster.drain import drain_inbox as drain

@@ -41,6 +41,22 @@ class Counts(NamedTuple):
     unchanged: int
 
 
+class ItemCounts(NamedTuple):
+    """Items of a project: all of them, and those first seen since some time."""
+
+    total: int
+    since: int
+
+
+def count_items(con: duckdb.DuckDBPyConnection, project_id: str, *, since: datetime) -> ItemCounts:
+    """Number of the project's items, and of those taken in since a time (aware)."""
+    rows = con.execute(
+        "SELECT count(*), count(*) FILTER (WHERE first_seen_at >= $2) FROM items WHERE project_id = $1",
+        [project_id, since],
+    ).fetchall()
+    return ItemCounts(*rows[0])
+
+
 def upsert_items(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, now: datetime) -> Counts:
     """Counts of one frame (`ITEM_SCHEMA` + `CLEAN_COLUMNS`) written as if its rows came one after the other.
 
