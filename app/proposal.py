@@ -25,7 +25,6 @@ def show(run_id: str) -> None:
     if run.churn is not None and run.kind == "refit":
         _churn(run.churn)
     _button(run)
-    launch.show_started_run()
 
 
 def _churn(churn: ChurnReport) -> None:

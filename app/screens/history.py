@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import launch, proposal, queries, runs
+from app import backfill_form, compare_runs, launch, proposal, queries, runs
 from app.words import ROW_PIXELS, ago, count, duration, exact, number, reader_zone, table_height, told
 from soulcaster.db.screens import RunRow, list_runs
 
@@ -25,8 +25,12 @@ _LABELS = {
 
 def page() -> None:
     """Draw the page."""
-    st.title("Runs", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title("Runs", anchor=False, width="content")
+        if st.button("Fetch history …", icon="🕰️", key="backfill", help="What a source or an archive held before."):
+            backfill_form.ask()
     _work()
+    launch.show_started_run()
     st.subheader("Groupings", anchor=False, help="Each is kept as it was; one of them is on show.")
     with told():
         _groupings()
@@ -94,6 +98,7 @@ def _groupings() -> None:
     cells = picked["selection"]["cells"]
     if cells:
         _one_grouping(found[cells[0][0]])
+    compare_runs.show(found)
 
 
 def _row(run: RunRow) -> dict[str, Any]:

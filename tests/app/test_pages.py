@@ -11,6 +11,7 @@ from seeding import PROJECT, seed_drawn
 from streamlit.testing.v1 import AppTest
 
 from soulcaster.db import cluster_screens, migrate, read, write
+from soulcaster.edit import merge
 from soulcaster.settings import Settings
 
 PAGES = ["overview", "clusters", "cluster", "map", "feedback", "fixes", "history", "settings"]
@@ -296,3 +297,24 @@ def test_a_second_project_can_be_chosen(open_page, tmp_path):
     at.selectbox(key="project").set_value("other").run()
 
     assert "2" == at.metric[0].value
+
+
+def test_two_groupings_are_compared_with_the_items_that_moved(open_page, tmp_path):
+    """After a merge the newest two differ by the merged items, each with where it was and is."""
+    seed_drawn(store(tmp_path), n_items=200, n_clusters=10)
+    frame, _ = read(
+        store(tmp_path),
+        lambda con: cluster_screens.list_clusters(con, PROJECT, cluster_screens.ClusterFilters(), limit=5),
+    )
+    merge(Settings(_env_file=None, home=tmp_path), PROJECT, frame["cluster_id"].to_list()[3:], actor="ann")
+
+    at = open_page(tmp_path, "history")
+    at.toggle(key="compare").set_value(True).run()
+
+    assert not at.exception
+    shown = {metric.label: int(metric.value) for metric in at.metric}
+    assert shown["Move"] in (frame["n_items"][3], frame["n_items"][4])
+    moved = at.dataframe[-1].value
+    assert shown["Move"] == len(moved)
+    assert (moved["before"] != moved["after"]).all()
+    assert "**1** take in parts of several" in said(at)
