@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import polars as pl
 
+from soulcaster.asking import make_writer
 from soulcaster.clustering import naming
 from soulcaster.db import clusters as store
 from soulcaster.db import read, write
 from soulcaster.llm.names import Report
 from soulcaster.llm.writer import Writer
-from soulcaster.model_names import Named, Unnamed, make_writer, method, name_by_model
+from soulcaster.model_names import Named, Unnamed, method, name_by_model
 from soulcaster.models import SummarizeReport
 from soulcaster.settings import Settings
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -25,6 +27,11 @@ class Call(NamedTuple):
     n_input_tokens: int
     n_output_tokens: int
     cost_usd: float
+
+
+def hash_question(kind: str, version: int, model: str, question: str) -> str:
+    """Key under which an answer is kept: the same model, rules and question are not paid for twice."""
+    return hashlib.sha256(json.dumps([kind, version, model, question]).encode()).hexdigest()
 
 
 def sum_usage(con: duckdb.DuckDBPyConnection, project_id: str, *, now: datetime) -> Usage:

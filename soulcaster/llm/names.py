@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -60,11 +59,6 @@ def make_question(reports: Sequence[Report], terms: Sequence[str], taken: Sequen
     return json.dumps({"reports": told, "terms": list(terms), "taken": list(taken)[:_MOST_TAKEN]}, ensure_ascii=False)
 
 
-def hash_question(model: str, question: str) -> str:
-    """Key under which the answer is kept: the same model, rules and question are not paid for twice."""
-    return hashlib.sha256(json.dumps(["name", PROMPT, model, question]).encode()).hexdigest()
-
-
 def check(words: ClusterWords, question: str, plain: Callable[[str], str]) -> ClusterWords | None:
     """The words without markup and within their lengths; None when they cannot be shown to people as ours.
 
@@ -78,13 +72,19 @@ def check(words: ClusterWords, question: str, plain: Callable[[str], str]) -> Cl
     title = _one_line(plain(words.title)).rstrip(" .")
     summary = _one_line(plain(words.summary))
     hints = [hint for each in words.hints[:_MOST_HINTS] if (hint := _one_line(plain(each))[:_LONGEST_HINT])]
-    given = " ".join([words.title, words.summary, *words.hints])
-    strange = [found for found in _ADDRESS.findall(given) if found not in question]
     if not any(character.isalpha() for character in title) or len(title) > LONGEST_TITLE or len(summary) < 1:
         return None
-    if strange or find_suspicions(pl.Series([title, summary, *hints], dtype=pl.String)):
+    if not is_harmless([words.title, words.summary, *words.hints], question):
         return None
     return words.model_copy(update={"title": title, "summary": summary[:_LONGEST_SUMMARY], "hints": hints})
+
+
+def is_harmless(texts: Sequence[str], question: str) -> bool:
+    """Whether people may read these texts of a model as ours: no address or mention but those of the question, and
+    nothing that reads like an instruction to a machine.
+    """
+    strange = [found for text in texts for found in _ADDRESS.findall(text) if found not in question]
+    return not strange and not find_suspicions(pl.Series(list(texts), dtype=pl.String))
 
 
 def _one_line(text: str) -> str:
