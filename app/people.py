@@ -26,7 +26,8 @@ def enter() -> None:
     """Pass those who signed in, and everybody when there is no sign-in; anybody else sees a button and no more."""
     settings = load_settings()
     with told():
-        check_doors(settings)
+        address = st.get_option("server.address")
+        check_doors(settings.model_copy(update={"host": address}) if address else settings)
         if not settings.has_sign_in or st.user.is_logged_in:
             return
         st.title("Soulcaster")
@@ -51,7 +52,7 @@ def introduce() -> None:
     subject = _subject()
     with st.sidebar:
         role = _roles(subject).get(queries.project())
-        st.caption(f"{plain(subject)} · {role or 'no role here'}")
+        st.text(f"{subject} · {role or 'no role here'}")
         if st.button("Sign out", key="sign-out"):
             st.logout()
     if role is None:

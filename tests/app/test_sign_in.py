@@ -85,7 +85,7 @@ def _walk(page: Page, settings: Settings, provider, address: str, title: str) ->
     assert title not in page.content()
     provider.claims = ANNA
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("· viewer")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("anna@example.org · viewer")).to_be_visible(timeout=60_000)
 
     page.goto(address)
     expect(page.get_by_role("heading", name=title).first).to_be_visible(timeout=60_000)
@@ -94,7 +94,7 @@ def _walk(page: Page, settings: Settings, provider, address: str, title: str) ->
 
     add_person(settings, PROJECT, "anna@example.org", "triager", actor="root")
     page.goto(address)
-    expect(page.get_by_text("· triager")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("anna@example.org · triager")).to_be_visible(timeout=60_000)
     _give_owner(page)
     expect(page.get_by_text("looked after by")).to_be_visible(timeout=30_000)
 

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from seeding import PROJECT
 
 from app.api import make_api
+from app.webhook import make_app as make_receiver
 from soulcaster import edit
 from soulcaster.access import revoke_token
 from soulcaster.db import write
@@ -90,6 +91,16 @@ def test_the_same_answer_is_not_sent_twice(api, tokens, home: Settings):
     assert (304, b"") == (again.status_code, again.content)
     assert 200 == changed.status_code
     assert "ben" == changed.json()["owner"]
+
+
+def test_the_receivers_process_serves_it(home: Settings, tokens):
+    """Beside the webhooks' doors, under /api; what is no path of it is a 404 as problem+json."""
+    with TestClient(make_receiver(home)) as client:
+        assert 200 == client.get("/api/v1/stats", headers=_bearer(tokens["viewer"])).status_code
+        assert 200 == client.get("/health").status_code
+        missing = client.get("/api/v1/nothing")
+
+    assert (404, "application/problem+json") == (missing.status_code, missing.headers["content-type"])
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer sc_000000000000_" + "a" * 43, "Basic YTpi", "Bearer \xff"])
