@@ -7,6 +7,8 @@ that no text of feedback can start one. Everything people wrote goes out as data
 # Annotations are not postponed here: the SDK reads them, and one names a function inside a function.
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Generic, TypeVar
 
 from mcp.server.elicitation import AcceptedElicitation, ElicitationResult
@@ -85,11 +87,13 @@ def make_server(settings: Settings, project_id: str, role: Role) -> MCPServer:
 
 def _add_lists(server: MCPServer, settings: Settings, project_id: str) -> None:
     @server.tool(annotations=_READS)
+    @_telling()
     def search_clusters(text: Annotated[str, Field(min_length=1, max_length=500)]) -> Told[list[SimilarCluster]]:
         """Clusters that say what this text says, by meaning, nearest first."""
         return Told(data=find_similar(settings, project_id, text, limit=10))
 
     @server.tool(annotations=_READS)
+    @_telling()
     def list_clusters(
         words: Annotated[str, Field(max_length=200)] = "", status: str = "", cursor: Cursor = None, limit: Rows = 20
     ) -> Told[Page[ClusterRow]]:
@@ -100,6 +104,7 @@ def _add_lists(server: MCPServer, settings: Settings, project_id: str) -> None:
         )
 
     @server.tool(annotations=_READS)
+    @_telling()
     def list_items(
         cluster_id: ClusterId | None = None, words: Annotated[str, Field(max_length=200)] = "",
         cursor: Cursor = None, limit: Rows = 20,
@@ -109,11 +114,13 @@ def _add_lists(server: MCPServer, settings: Settings, project_id: str) -> None:
         return Told(data=found)
 
     @server.tool(annotations=_READS)
+    @_telling()
     def list_runs(cursor: Cursor = None, limit: Rows = 20) -> Told[Page[RunSummary]]:
         """Groupings, newest first: which is on show, which waits for a person and why."""
         return Told(data=listings.list_runs(settings, project_id, cursor=cursor, limit=limit))
 
     @server.tool(annotations=_READS)
+    @_telling()
     def list_jobs(cluster_id: ClusterId | None = None, cursor: Cursor = None, limit: Rows = 20) -> Told[Page[Job]]:
         """Attempts to fix clusters, newest first."""
         return Told(data=listings.list_jobs(settings, project_id, cluster_id=cluster_id, cursor=cursor, limit=limit))
@@ -121,21 +128,21 @@ def _add_lists(server: MCPServer, settings: Settings, project_id: str) -> None:
 
 def _add_details(server: MCPServer, settings: Settings, project_id: str) -> None:
     @server.tool(annotations=_READS)
+    @_telling()
     def get_cluster(cluster_id: ClusterId) -> Told[ClusterDetail]:
         """One cluster: title, summary, status, owner, counts; its feedback is in list_items."""
         return Told(data=_cluster(settings, project_id, cluster_id))
 
     @server.tool(annotations=_READS)
+    @_telling()
     def get_job(job_id: Annotated[str, Field(pattern=r"^[0-9a-f]{4,16}$")]) -> Told[JobTold]:
         """One attempt to fix a cluster, with its patch and the end of its newest log."""
-        try:
-            view = view_job(settings, project_id, job_id)
-        except SoulcasterError as error:
-            raise ToolError(str(error)) from error
+        view = view_job(settings, project_id, job_id)
         log = view.launches[-1].log_tail if view.launches else ""
         return Told(data=JobTold(job=view.job, patch=view.patch[:_MOST_CHARS], log_tail=log[-_MOST_CHARS:]))
 
     @server.tool(annotations=_READS)
+    @_telling()
     def get_stats() -> Stats:
         """Counts: items by source, clusters and jobs by status, what waits."""
         return listings.count_all(settings, project_id)
@@ -164,6 +171,7 @@ def _add_fix(server: MCPServer, settings: Settings, actor: Actor) -> None:
         )
 
     @server.tool(annotations=_STARTS)
+    @_telling()
     def start_fix(
         cluster_id: ClusterId,
         answer: Annotated[ElicitationResult[Confirmation], Resolve(ask)],
@@ -173,11 +181,17 @@ def _add_fix(server: MCPServer, settings: Settings, actor: Actor) -> None:
         """Start trying to fix a cluster, after the person said yes. What waits for an approval still waits for it."""
         if not isinstance(answer, AcceptedElicitation) or not answer.data.start:
             raise ToolError("The person did not say yes; nothing was started.")
-        try:
-            job = fix.start(settings, actor.project_id, cluster_id, actor=actor, repository=repository, dry_run=dry_run)
-        except SoulcasterError as error:
-            raise ToolError(str(error)) from error
+        job = fix.start(settings, actor.project_id, cluster_id, actor=actor, repository=repository, dry_run=dry_run)
         return Told(data=job)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Our own errors reach the assistant as their sentence; the SDK hides any other."""
+    try:
+        yield
+    except SoulcasterError as error:
+        raise ToolError(str(error)) from error
 
 
 def _cluster(settings: Settings, project_id: str, cluster_id: str) -> ClusterDetail:
