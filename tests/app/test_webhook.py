@@ -7,9 +7,6 @@ import hmac
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,10 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from receiver_process import Receiver
 
 from soulcaster.sources import inbox
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
     "SOULCASTER_SENTRY_CLIENT_SECRET": "sentry-secret",
     "SOULCASTER_GITHUB_WEBHOOK_SECRET": "github-secret",
@@ -28,43 +25,6 @@ SECRETS = {
     "SOULCASTER_RECEIVER_MAX_BYTES": "10000",
 }
 BODY = json.dumps({"action": "opened", "text": "It crashes when I export."}).encode()
-
-
-class Receiver:
-    """A running receiver: its address, home and process."""
-
-    def __init__(self, home: Path, env: dict[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.home = home
-        self.url = f"http://127.0.0.1:{port}"
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("SOULCASTER_")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "--factory", "app.webhook:make_app", "--port", str(port)],
-            cwd=ROOT,
-            env={**clean, "SOULCASTER_HOME": str(home), **env},
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(self.url + "/health").raise_for_status()
-                break
-            except httpx.HTTPError:
-                assert self.process.poll() is None, "the receiver ended at start"
-                assert time.monotonic() < deadline, "the receiver did not answer within 60 s"
-                time.sleep(0.1)
-
-    def pending(self) -> list[Path]:
-        """Files in its inbox."""
-        return inbox.list_pending(self.home / "inbox")
-
-    def end(self) -> None:
-        """End it at once."""
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")
