@@ -13,6 +13,7 @@ from tasks.embed import embed
 from tasks.ingest import drain_inbox, import_bundled_sample, import_file
 from tasks.naming import resolve_project, run_name
 from tasks.recluster import recluster
+from tasks.suggest import suggest
 from tasks.summarize import summarize
 
 
@@ -42,6 +43,7 @@ def refresh(params: RefreshParams = RefreshParams()) -> ReclusterReport:
     embed(project)
     report = recluster(project, dry_run=False)
     named = summarize(project)
+    suggest(project)
     draw(project)
     next_step(
         "refresh",

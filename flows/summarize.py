@@ -1,4 +1,4 @@
-"""Write titles and summaries of clusters whose members changed since they were last named, and the map of new runs."""
+"""Write titles and summaries of clusters whose members changed, suggest merges, and draw the map of new runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from soulcaster.models import SummarizeReport
 from tasks.artifacts import next_step
 from tasks.draw import draw
 from tasks.naming import resolve_project, run_name
+from tasks.suggest import suggest
 from tasks.summarize import summarize as name_clusters
 
 
@@ -25,6 +26,7 @@ def summarize(params: SummarizeParams = SummarizeParams()) -> SummarizeReport:
     """How many clusters were named."""
     project = resolve_project(params.project)
     report = name_clusters(project)
+    suggest(project)
     draw(project)
     next_step(
         "summarize",

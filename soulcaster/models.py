@@ -140,6 +140,16 @@ class SummarizeReport(BaseModel):
     note: str = Field("", description="Why clusters wait for a model's words, and what to do; empty when none does.")
 
 
+class SuggestReport(BaseModel):
+    """What one pass over near pairs of clusters did."""
+
+    n_pairs: int = Field(description="Pairs near enough to be one problem.")
+    n_suggested: int = Field(description="Of them: those the model takes for one.")
+    n_calls: int = Field(description="Questions that the model was asked; kept answers cost none.")
+    cost_usd: float = 0.0
+    note: str = Field("", description="Why pairs were not asked about; empty when all were.")
+
+
 class DrawReport(BaseModel):
     """What one drawing of the map did; zeros when there was nothing to draw."""
 

@@ -30,7 +30,7 @@ OnRun = Annotated[str | None, typer.Option("--on-run", help="The run you looked 
 def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
     edits = (merge, split, move, exclude, undo)
-    for command in (runs, publish, rollback, *edits, activity, assign, similar, why, maintain):
+    for command in (runs, publish, rollback, *edits, activity, assign, similar, suggest, why, maintain):
         app.command()(command)
 
 
@@ -229,6 +229,33 @@ def similar(
         for each in found
     ]
     print_table(["cluster", "similarity", "items", "status", "title"], cells)
+
+
+def suggest(
+    most: Annotated[
+        int, typer.Option("--most", min=0, max=10_000, help="Most questions; kept answers cost none.")
+    ] = 50,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the model which near clusters one change would fix, and print them; `merge` does what you agree with."""
+    from soulcaster.db import read
+    from soulcaster.db.suggestions import list_suggestions
+    from soulcaster.suggest import suggest as ask
+
+    settings = open_settings(project)
+    with bar("suggest", as_json=as_json) as on_progress:
+        report = ask(settings, settings.project, most=most, on_progress=on_progress)
+    rows = read(settings.duckdb_path, lambda con: list_suggestions(con, settings.project))
+    if as_json:
+        typer.echo(json.dumps({**report.model_dump(), "suggestions": [row._asdict() for row in rows]}))
+        return
+    cells = [
+        [row.cluster_id[:8], row.title or "", row.other_cluster_id[:8], row.other_title or "", row.reason]
+        for row in rows
+    ]
+    print_table(["cluster", "title", "other", "title", "why it may be the same"], cells)
+    typer.echo(report.note or f"{report.n_suggested:,} of {report.n_pairs:,} near pairs may be one problem.")
 
 
 def why(item: Item, project: Project = None, as_json: AsJson = False) -> None:
