@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ import lancedb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from lancedb.index import IvfRq
 from lancedb.query import LanceVectorQueryBuilder
 from lancedb.table import Table
@@ -31,6 +32,7 @@ INDEX_MIN_ROWS = 50_000
 
 _KEEP_VERSIONS = timedelta(days=1)  # readers may hold an older version for as long as a run takes
 _REFINE_FACTOR = 10
+_LOOKED_UP_ROWS = 65_536
 _REBUILD = ".rebuild"
 _CONFLICT = re.compile(r"conflict|too many concurrent|retr(?:y|ies)|timed? ?out", re.IGNORECASE)
 
@@ -102,13 +104,15 @@ def load_matrix(table: Table, content_hashes: Sequence[str]) -> tuple[npt.NDArra
     position = {content_hash: index for index, content_hash in enumerate(dict.fromkeys(content_hashes))}
     distinct = np.zeros((len(position), _dim(table)), dtype=np.float32)
     is_found = np.zeros(len(position), dtype=bool)
+    asked = pa.array(list(position), type=pa.string())
     with _latest(table, "Reading"):
-        for batch in table.search().select(["content_hash", "vector"]).limit(None).to_batches():
-            found_at = (position.get(content_hash, -1) for content_hash in batch["content_hash"].to_pylist())
-            targets = np.fromiter(found_at, dtype=np.int64, count=batch.num_rows)
-            is_asked = targets >= 0
-            distinct[targets[is_asked]] = _to_numpy(batch["vector"], distinct.shape[1])[is_asked]
-            is_found[targets[is_asked]] = True
+        for batches in _by_rows(table.search().select(["content_hash", "vector"]).limit(None).to_batches()):
+            names = pa.chunked_array([batch["content_hash"] for batch in batches], type=pa.string())
+            targets = pc.index_in(names, value_set=asked).combine_chunks().fill_null(-1).to_numpy()
+            for batch, there in zip(batches, _cut(targets, batches), strict=True):
+                is_asked = there >= 0
+                distinct[there[is_asked]] = _to_numpy(batch["vector"], distinct.shape[1])[is_asked]
+                is_found[there[is_asked]] = True
     missing = [content_hash for content_hash, index in position.items() if not is_found[index]]
     if not missing and len(position) == len(content_hashes):
         return distinct, missing
@@ -203,6 +207,23 @@ def _opens(database: lancedb.DBConnection, name: str) -> bool:
     except (ValueError, RuntimeError, OSError):
         return False
     return True
+
+
+def _by_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Batches in lists of `_LOOKED_UP_ROWS` rows or a little more: each list costs one look-up of all that is asked."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(each.num_rows for each in waiting) >= _LOOKED_UP_ROWS:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def _cut(values: npt.NDArray[np.int32], batches: list[pa.RecordBatch]) -> list[npt.NDArray[np.int32]]:
+    """`values` of all batches, batch by batch."""
+    return np.split(values, np.cumsum([batch.num_rows for batch in batches])[:-1])
 
 
 def _table_name(model_id: str, dim: int) -> str:

@@ -98,7 +98,9 @@ def joining_similarity(
     limits: dict[int, float] = {}
     for label in np.unique(wanted).tolist():
         own = matrix[rows[starts[label] : stops[label]]]
-        asked = np.unique(np.linspace(0, len(own) - 1, min(len(own), _MOST_MEMBERS)).astype(np.int64))
+        asked = np.arange(len(own))
+        if len(own) > _MOST_MEMBERS:
+            asked = np.unique(np.linspace(0, len(own) - 1, _MOST_MEMBERS).astype(np.int64))
         products = own[asked] @ own.T
         products[np.arange(len(asked)), asked] = -1.0
         nearest = float(products.max(axis=1).min()) if len(own) > 1 else 1.0
