@@ -71,7 +71,7 @@ def ask(folder: Path, *, token: str = "t-1", mode: str = "edit", **more: Any) ->
     )
 
 
-def wait(launcher: EcsLauncher, handle: str, seconds: float = 60) -> LaunchState:
+def wait(launcher: EcsLauncher, handle: str, seconds: float = 200) -> LaunchState:
     """The state once it is not running any more."""
     deadline = time.monotonic() + seconds
     while (state := launcher.poll(handle)).state == "running":

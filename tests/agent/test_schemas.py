@@ -50,7 +50,26 @@ REPORT = {
     "review": None,
     "runs": {"baseline": {"status": "done", "seconds": 1, "tests": {"a::b": "passed"}}},
 }
-DOCUMENTS = {"edit": ("job", EDIT), "verify": ("job", VERIFY), "report": ("report", REPORT)}
+WHOLE = {"bytes": 10, "sha256": "0" * 64}
+OUTPUTS = ("report.json", "change.patch", "events.jsonl", "log.txt")
+TICKET = {
+    "schema_version": 1,
+    "mode": "edit",
+    "deadline_seconds": 60,
+    "progress_seconds": 15.0,
+    "gateway": "http://127.0.0.1:8790",
+    "inputs": {name: {"url": "https://x", **WHOLE} for name in ("job.json", "source.tar.gz")},
+    "outputs": dict.fromkeys(OUTPUTS, "https://x"),
+    "ended": "https://x",
+}
+ENDED = {"schema_version": 1, "exit_code": 143, "reason": "r", "outputs": {"report.json": WHOLE}}
+DOCUMENTS = {
+    "edit": ("job", EDIT),
+    "verify": ("job", VERIFY),
+    "report": ("report", REPORT),
+    "ticket": ("ticket", TICKET),
+    "ended": ("ended", ENDED),
+}
 VALUES: list[Any] = [None, True, 0, 1, -1, 1.0, 0.5, 10**9, "", "x", "done", "verify", "a\n", "x" * 300, [], ["a"], {}, {"a": 1}]  # fmt: skip  # noqa: E501  one list
 
 
@@ -112,8 +131,8 @@ def test_a_word_it_does_not_know_is_no_pass():
         schemas.check({}, {"dependentRequired": {}})
 
 
-@pytest.mark.parametrize("name", ["job", "report"])
+@pytest.mark.parametrize("name", ["job", "report", "ticket", "ended"])
 def test_the_schemas_are_schemas(name: str):
-    """Both are valid by the meta schema and use only words the checker knows."""
+    """All are valid by the meta schema and use only words the checker knows."""
     path = Path(schemas.__file__).parent / "schema" / f"{name}.json"
     jsonschema.Draft202012Validator.check_schema(json.loads(path.read_text()))

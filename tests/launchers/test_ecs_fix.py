@@ -35,7 +35,7 @@ from soulcaster.launchers.ecs import EcsLauncher, EcsPlace
 from soulcaster.settings import Settings
 settings = Settings(**json.loads(sys.argv[1]), _env_file=None)
 launcher = EcsLauncher(EcsPlace.model_validate(json.loads(sys.argv[2])), model_url="", poll_seconds=(0.25, 0.5))
-fix.follow_job(settings, settings.project, sys.argv[3], launcher, actor="driver", poll_seconds=0.05)
+fix.follow_job(settings, settings.project, sys.argv[3], launcher, actor="driver", poll_seconds=0.3)
 """
 SAID = {
     "launcher": "ecs", "ecs_region": REGION, "ecs_cluster": ECS_CLUSTER, "ecs_task_definition": FAMILY,
@@ -75,11 +75,11 @@ def store(settings: Settings, tmp_path: Path, forge: Forge, monkeypatch: pytest.
 
 def bring_on(store: Settings, launcher: EcsLauncher, job: Job) -> Job:
     """What the scheduled flow does, until the job has ended."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while job.status not in FINAL_STATUSES:
         assert time.monotonic() < deadline, f"{job.status}: {job.reason}"
         [job] = fix.reconcile(store, PROJECT, launcher)
-        time.sleep(0.1)
+        time.sleep(0.4)
     return job
 
 
@@ -95,7 +95,7 @@ def test_a_killed_caller_s_tasks_are_found_again_and_end_as_one_pull_request(sto
         env={**os.environ, **environment(cloud.ecs, cloud.s3)}, start_new_session=True,
     )  # fmt: skip
     cloud.ecs.after_run = lambda: os.killpg(caller.pid, signal.SIGKILL)
-    assert -signal.SIGKILL == caller.wait(90)
+    assert -signal.SIGKILL == caller.wait(200)
     cloud.ecs.after_run = lambda: None
 
     job = bring_on(store, launcher, job)
@@ -119,7 +119,7 @@ def test_a_task_that_spot_takes_away_is_tried_once_more_on_demand(store, cloud, 
             cloud.ecs.end(cloud.ecs.task.arn, "SpotInterruption", "Your Spot Task was interrupted.")
 
     cloud.ecs.after_run = take_away
-    job = fix.follow_job(store, PROJECT, job.job_id, launcher, actor="ann", poll_seconds=0.05)
+    job = fix.follow_job(store, PROJECT, job.job_id, launcher, actor="ann", poll_seconds=0.3)
 
     assert ("pr_open", "proved", 1) == (job.status, job.verdict, len(forge.pull_requests)), job.reason
     asked = [task.request.get("launchType", "spot") for task in cloud.ecs.tasks.values()]

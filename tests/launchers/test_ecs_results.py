@@ -49,7 +49,7 @@ def test_results_that_are_not_what_the_seal_names_are_not_used(tmp_path: Path, c
     folder = make_edit(tmp_path / "job", FILES, FIX)
     launcher = cloud.launcher()
     handle = launcher.launch(ask(folder))
-    assert cloud.ecs.task.ended.wait(60)
+    assert cloud.ecs.task.ended.wait(200)
     put(cloud, "change.patch", b"another patch")
     put(cloud, "../../t-2/out/report.json", b"{}")
     put(cloud, "surprise.sh", b"rm -rf /")
@@ -69,7 +69,7 @@ def test_a_seal_that_is_none_counts_as_none(tmp_path: Path, cloud: Cloud):
     folder = make_edit(tmp_path / "job", FILES, FIX)
     launcher = cloud.launcher()
     handle = launcher.launch(ask(folder))
-    assert cloud.ecs.task.ended.wait(60)
+    assert cloud.ecs.task.ended.wait(200)
     put(cloud, "ended.json", b'{"exit_code": "all is well"}')
 
     state = wait(launcher, handle)

@@ -96,7 +96,7 @@ class Ecs:
         task = self.tasks[arn]
         task.stop_code, task.stopped_reason = code, reason
         _signal(task.processes["agent"], number)
-        assert task.ended.wait(90)
+        assert task.ended.wait(200)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def running_ecs(folder: Path, *, secrets: dict[str, str] | None = None, tools: P
         finally:
             for task in list(ecs.tasks.values()):
                 _signal(task.processes.get("agent"), signal.SIGKILL)
-                assert task.ended.wait(60)
+                assert task.ended.wait(200)
 
 
 def _answer(ecs: Ecs, request: Request) -> Answer:
