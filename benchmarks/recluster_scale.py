@@ -97,18 +97,14 @@ def main() -> None:
     )
     rows = []
     for n in sizes:
-        done = subprocess.run(
-            [sys.executable, "-c", _WORK, str(n), str(_NEW_SHARE)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            cwd=ROOT,
-        )
+        command = [sys.executable, "-c", _WORK, str(n), str(_NEW_SHARE)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
         row = json.loads(done.stdout.splitlines()[-1])
         rows.append(row)
+        refit = f"{row['refit_seconds']:7.1f} s {row['refit_cpu_seconds']:9.1f} s"
         print(
             f"{n:9,} {row['seconds']:8.1f} s {row['cpu_seconds']:9.1f} s {row['mb']:7,.0f} MB {row['clusters']:8,}"
-            f" {row['noise']:6.1%} {row['recall']:7.3f} {row['refit_seconds']:7.1f} s {row['refit_cpu_seconds']:9.1f} s",
+            f" {row['noise']:6.1%} {row['recall']:7.3f} {refit}",
             flush=True,
         )
     if len(rows) > 1:
