@@ -25,7 +25,8 @@ def main() -> None:
     peer = ["--peer-python", parser.parse_args().peer_python]
     table = DATA / "volume_reddit_posts_2013" / "data.parquet"
     _time_of_help()
-    failed = not _run("Growth of re-clustering", ["recluster_scale.py"])
+    failed = not _run("Fixes of tiny repositories, recorded answers", ["fix_quality.py"])
+    failed |= not _run("Growth of re-clustering", ["recluster_scale.py"])
     if table.exists():
         failed |= not _run("Import, 84,204 rows", ["import_speed.py", str(table), *peer])
         failed |= not _run("Embedding", ["embed_speed.py"])

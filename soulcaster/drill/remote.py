@@ -7,7 +7,7 @@ import shutil
 import socketserver
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,22 +26,22 @@ _SECONDS = 60
 
 
 @contextmanager
-def running_remote(folder: Path) -> Iterator[str]:
-    """Address of the repository for git, while the block lasts.
+def running_remote(folder: Path, name: str = NAME, files: Mapping[str, str] = FILES) -> Iterator[str]:
+    """Address of the repository for git, while the block lasts; every text of it ends with a line end.
 
     Raises:
         PermanentError: git is not there or cannot serve over HTTP.
     """
-    bare = folder / f"{NAME}.git"
+    bare = folder / f"{name}.git"
     bare.mkdir(parents=True)
     _git(bare, ["init", "--quiet", "--bare", "--initial-branch=main"])
-    _git(bare, ["fast-import", "--quiet"], _stream())
+    _git(bare, ["fast-import", "--quiet"], _stream(files))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(folder))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/{NAME}.git"
+        yield f"http://127.0.0.1:{server.server_port}/{name}.git"
     finally:
         server.shutdown()
         server.server_close()
@@ -70,10 +70,10 @@ def listening() -> Iterator[Listener]:
         server.shutdown()
 
 
-def _stream() -> bytes:
+def _stream(files: Mapping[str, str]) -> bytes:
     """The first commit for fast-import."""
     lines = ["commit refs/heads/main", "committer Drill <drill@soulcaster.invalid> 1767225600 +0000", "data 5", "Start"]
-    for path, text in FILES.items():
+    for path, text in files.items():
         mode = "100755" if path.endswith(".sh") else "100644"
         lines += [f"M {mode} inline {path}", f"data {len(text.encode())}", text.rstrip("\n"), ""]
     return ("\n".join(lines) + "\n").encode()
