@@ -22,13 +22,18 @@ _FEWEST_CHARS = 12
 
 
 def show() -> None:
+    """Two buttons that open a dialog each, and what was started from one."""
+    buttons()
+    launch.show_started_run()
+
+
+def buttons() -> None:
     """Two buttons that open a dialog each."""
     with st.container(horizontal=True):
         if st.button("Add feedback", icon="📝", key="add-feedback"):
             _typed()
         if st.button("Upload a table", icon="⬆️", key="upload"):
             _table()
-    launch.show_started_run()
 
 
 @st.dialog("Add feedback", icon="📝", width="medium")

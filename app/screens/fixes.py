@@ -34,7 +34,11 @@ def page() -> None:
 def _all_jobs() -> None:
     st.title("Fixes", anchor=False)
     if not queries.ask(list_repositories, queries.project()):
-        st.info("No repository is configured, so nothing can be fixed yet.", icon="🔧")
+        st.info(
+            "No repository is configured, so nothing can be fixed yet. In a shell: "
+            "`soulcaster repo add owner/name --mode draft --route github:owner/name`.",
+            icon="🔧",
+        )
         st.page_link("screens/settings.py", label="Add one", icon="🎛️", query_params={"part": "Repositories"})
     with told():
         _switches()

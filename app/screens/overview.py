@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from app import cluster_table, launch, queries
+from app import cluster_table, decisions, launch, queries, take_in
 from app.charts import show_by_time
-from app.words import SOURCE_LABELS, ago, count, duration, exact, number, plain, title_of, told
+from app.limit_settings import show_budget
+from app.words import SOURCE_LABELS, ago, count, duration, exact, number, plain, told
 from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, list_clusters
-from soulcaster.db.screens import Overview, count_by_time, get_overview
+from soulcaster.db.screens import Overview, count_by_time, count_fixes, get_overview
 from soulcaster.settings import load_settings
 
 _SPANS: dict[str, int | None] = {"30 days": 30, "90 days": 90, "1 year": 365, "All time": None}
@@ -22,6 +23,14 @@ _TOPS: dict[str, ClusterSort] = {
     "Latest": "recent",
 }
 _TOP_ROWS = 8
+_FUNNEL_DAYS = 90
+_STEPS = {
+    "started": "Jobs begun, by people or by policy.",
+    "tested": "Came to a patch that test runs of ours judged.",
+    "held": "Proved, or at least nothing broke.",
+    "proposed": "Became a draft pull request.",
+    "merged": "Merged by the team.",
+}
 
 
 def page() -> None:
@@ -37,6 +46,8 @@ def page() -> None:
         _next_steps(overview)
         _trend(overview)
         _clusters(overview)
+    with told():
+        _fixes()
     launch.show_started_run()
 
 
@@ -84,7 +95,7 @@ def _number(label: str, value: int, explanation: str) -> None:
 
 def _next_steps(overview: Overview) -> None:
     """Sentences with a button each, only for what really waits for somebody."""
-    _decisions()
+    decisions.show()
     if overview.n_waiting:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(f"🧩 Not grouped yet: **{count(overview.n_waiting, 'item')}**.", width="stretch")
@@ -101,21 +112,17 @@ def _next_steps(overview: Overview) -> None:
             st.page_link("screens/feedback.py", label="Look at them", query_params={"view": "Quarantine"})
 
 
-def _decisions() -> None:
-    """Clusters that came back after their fix, and those that reports burst into: somebody has to decide."""
-    for filters, parameters, icon, words in (
-        (ClusterFilters(statuses=("regressed",)), {"status": "regressed"}, "🔁", "Came back after the fix"),
-        (ClusterFilters(only_bursts=True), {"burst": "true"}, "🔥", "Far more reports this week than before"),
-    ):
-        frame, n_found = queries.ask(list_clusters, queries.project(), filters, sort="priority", limit=1)
-        if n_found == 0:
-            continue
-        first = frame.row(0, named=True)
-        rest = f" and {count(n_found - 1, 'more cluster')}" if n_found > 1 else ""
-        with st.container(border=True, horizontal=True, vertical_alignment="center"):
-            title = plain(title_of(first["title"], first["cluster_id"]))
-            st.markdown(f"{icon} {words}: **{title}**{rest}.", width="stretch")
-            st.page_link("screens/clusters.py", label="Look and decide", query_params=parameters)
+def _fixes() -> None:
+    """How far the fixes of the last months came, and what today's used of the budget; nothing before the first one."""
+    since = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=_FUNNEL_DAYS)
+    steps = queries.ask(count_fixes, queries.project(), since=since)
+    if not steps["started"]:
+        return
+    st.subheader("Fixes", anchor=False, help=f"Of the last {_FUNNEL_DAYS} days.")
+    with st.container(horizontal=True):
+        for name, n in steps.items():
+            st.metric(name.replace("_", " ").capitalize(), number(n), help=_STEPS[name], border=True, width=165)
+    show_budget(load_settings())
 
 
 def _trend(overview: Overview) -> None:
@@ -168,9 +175,12 @@ def _first_steps() -> None:
         st.code("soulcaster demo", language=None)
     with right, st.container(border=True, height="stretch"):
         st.subheader("📥 Bring your own", anchor=False)
-        st.markdown("A table with one row a piece of feedback (CSV, JSONL, Parquet), or a folder of raw payloads:")
+        st.markdown("One text, or a table with one row a piece of feedback (CSV, JSONL, Parquet):")
+        take_in.buttons()
+        st.markdown("Or let it come in by itself from Reddit, GitHub, Sentry and others:")
+        st.page_link("screens/settings.py", label="Add a source", icon="📥", query_params={"part": "Sources"})
+        st.caption("In a shell:")
         st.code("soulcaster import feedback.csv --source manual\nsoulcaster recluster", language=None)
-        st.caption("Reddit, Sentry and GitHub can post to the webhook receiver; the README says how.")
     launch.show_started_run()
 
 

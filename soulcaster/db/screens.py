@@ -275,6 +275,22 @@ def list_item_values(con: duckdb.DuckDBPyConnection, project_id: str) -> dict[st
     return {name: list(values or []) for name, values in row.items()}
 
 
+def count_fixes(con: duckdb.DuckDBPyConnection, project_id: str, *, since: datetime) -> dict[str, int]:
+    """How far the jobs created since then came: started, tested, held (no harm found), proposed, merged."""
+    [row] = rows_of(
+        con,
+        """
+        SELECT count(*) AS started, count(*) FILTER (WHERE verdict IS NOT NULL) AS tested,
+            count(*) FILTER (WHERE verdict IN ('proved', 'regression_safe')) AS held,
+            count(*) FILTER (WHERE pr_number IS NOT NULL) AS proposed,
+            count(*) FILTER (WHERE merged_at IS NOT NULL) AS merged
+        FROM jobs WHERE project_id = $project_id AND created_at >= CAST($since AS TIMESTAMPTZ)
+        """,
+        {"project_id": project_id, "since": since},
+    )
+    return row
+
+
 def count_quarantine(con: duckdb.DuckDBPyConnection, project_id: str) -> dict[str, int]:
     """Rows that wait in quarantine by reason, most frequent first."""
     rows = con.execute(
