@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from app.api import deciding, reading
-from app.api.answers import add_problem_answers
+from app.api.answers import add_problem_answers, problem
 from app.api.doors import Throttle
 from soulcaster import __version__
 from soulcaster.settings import Settings
@@ -47,8 +47,9 @@ def make_api(settings: Settings) -> FastAPI:
 
     @api.middleware("http")
     async def bound(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        refused = too_long(request, settings.receiver_max_bytes)
         async with at_once:
-            answer = await call_next(request)
+            answer = refused or await call_next(request)
         answer.headers["X-Request-Id"] = uuid.uuid4().hex
         answer.headers["X-Content-Type-Options"] = "nosniff"
         answer.headers.setdefault("Cache-Control", "private, no-cache")
@@ -58,3 +59,13 @@ def make_api(settings: Settings) -> FastAPI:
     api.include_router(deciding.router)
     add_problem_answers(api)
     return api
+
+
+def too_long(request: Request, most_bytes: int) -> Response | None:
+    """The refusal of a body that is too long or does not say how long it is; None for any other request."""
+    announced = request.headers.get("content-length", "")
+    if "transfer-encoding" in request.headers:
+        return problem(411, "Expected a body that says its length (Content-Length).")
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > most_bytes:
+        return problem(413, f"Expected a body of at most {most_bytes} bytes (SOULCASTER_RECEIVER_MAX_BYTES).")
+    return None

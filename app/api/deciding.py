@@ -77,7 +77,9 @@ class Publication(BaseModel):
     force: bool = Field(default=False, description="Also when it was made from a run that is shown no more.")
 
 
-@router.post("/clusters/{cluster_id}/status", response_model=ClusterDetail, responses=responses(404, 409, 412, 428))
+@router.post(
+    "/clusters/{cluster_id}/status", response_model=ClusterDetail, responses=responses(404, 409, 411, 412, 413, 428)
+)
 def set_status(
     request: Request, actor: Caller, conf: Conf, cluster_id: UUID, change: StatusChange, if_match: IfMatch = None
 ) -> Response:
@@ -91,7 +93,9 @@ def set_status(
     return answer(request, cluster_of(conf, actor, cluster_id)[0])
 
 
-@router.post("/clusters/{cluster_id}/merge", response_model=EditReport, responses=responses(404, 409, 412, 428))
+@router.post(
+    "/clusters/{cluster_id}/merge", response_model=EditReport, responses=responses(404, 409, 411, 412, 413, 428)
+)
 def merge(
     request: Request, actor: Caller, conf: Conf, cluster_id: UUID, wanted: Merge, if_match: IfMatch = None
 ) -> Response:
@@ -104,7 +108,9 @@ def merge(
     return answer(request, report)
 
 
-@router.post("/clusters/{cluster_id}/split", response_model=EditReport, responses=responses(404, 409, 412, 428))
+@router.post(
+    "/clusters/{cluster_id}/split", response_model=EditReport, responses=responses(404, 409, 411, 412, 413, 428)
+)
 def split(
     request: Request, actor: Caller, conf: Conf, cluster_id: UUID, wanted: Split, if_match: IfMatch = None
 ) -> Response:
@@ -119,7 +125,9 @@ def split(
     return answer(request, report)
 
 
-@router.post("/clusters/{cluster_id}/fix", status_code=202, response_model=Job, responses=responses(404, 409, 412))
+@router.post(
+    "/clusters/{cluster_id}/fix", status_code=202, response_model=Job, responses=responses(404, 409, 411, 412, 413)
+)
 def start_fix(
     request: Request, actor: Caller, conf: Conf, cluster_id: UUID, wanted: FixRequest, if_match: IfMatch = None
 ) -> Response:
@@ -133,7 +141,7 @@ def start_fix(
     return answer(request, job, status=202, Location=f"/api/v1/jobs/{job.job_id}")
 
 
-@router.post("/runs/{run_id}/publish", response_model=RunSummary, responses=responses(404, 409))
+@router.post("/runs/{run_id}/publish", response_model=RunSummary, responses=responses(404, 409, 411, 413))
 def publish_run(request: Request, actor: Caller, conf: Conf, run_id: UUID, wanted: Publication) -> Response:
     """Show a grouping that waits for a person."""
     check_role(actor, "publish")

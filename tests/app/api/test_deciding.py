@@ -150,6 +150,18 @@ def test_a_fix_that_cannot_start_says_why(home: Settings, tokens):
         assert [] == api.get("/v1/jobs", headers=_bearer(tokens["viewer"])).json()["rows"]
 
 
+def test_bodies_are_bounded_and_other_methods_refused(home: Settings, tokens):
+    """Too long, without a length, and a method that is none: refused before anything is read, as problem+json."""
+    path, headers = f"/v1/clusters/{uuid.uuid4()}/split", _bearer(tokens["triager"])
+    with TestClient(make_api(home.model_copy(update={"receiver_max_bytes": 100}))) as api:
+        long = api.post(path, content=b" " * 101, headers=headers)
+        endless = api.post(path, content=iter([b"{", b"}"]), headers=headers)
+        other = api.put("/v1/clusters", headers=headers)
+
+    assert (413, 411, 405) == (long.status_code, endless.status_code, other.status_code)
+    assert {"application/problem+json"} == {each.headers["content-type"] for each in (long, endless, other)}
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"status": "deleted"}', b'{"status": "new", "extra": 1}'])
 def test_a_malformed_body_is_one_sentence(api, tokens, body: bytes):
     """What does not fit is 422 as problem+json and names the field."""
