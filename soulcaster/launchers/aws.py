@@ -18,6 +18,10 @@ CALMLY = Config(connect_timeout=10, read_timeout=30, retries={"mode": "adaptive"
 BRIEFLY = Config(connect_timeout=4, read_timeout=8, retries={"mode": "standard", "max_attempts": 2})
 """For a look in passing."""
 
+_S3 = Config(signature_version="s3v4", s3={"addressing_style": "virtual", "us_east_1_regional_endpoint": "regional"})
+"""Left to itself botocore signs addresses by Signature Version 2 in older regions, which signs no header, and leads
+them to the global name, which redirects; whoever gets our addresses follows no redirect."""
+
 _TRANSIENT = {
     "InternalError", "InternalFailure", "LimitExceededException", "RequestLimitExceeded", "RequestTimeout",
     "ServerException", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException",
@@ -31,6 +35,7 @@ _opening = threading.Lock()
 
 def open_client(service: str, *, region: str, endpoint_url: str | None, config: Config = CALMLY) -> Any:  # noqa: ANN401  boto3 has no types
     """A client of that service, from the session of this process: the descriptions of services are read once."""
+    config = config.merge(_S3) if service == "s3" else config
     with _opening:  # clients may be used by many threads, but not opened by many
         return call(
             f"Opening a client of {service}", boto3.client,

@@ -16,6 +16,7 @@ from standins.ecs_server import CLUSTER
 from standins.model_server import MODEL_KEY, Say, Use, running_model
 from standins.s3_server import BUCKET, REGION, S3, running_s3
 
+from soulcaster.launchers.aws import open_client
 from soulcaster.launchers.ecs_checks import find_problems
 from soulcaster.launchers.s3_folder import MOST_BYTES
 
@@ -93,6 +94,21 @@ def test_addresses_end_and_hold_for_one_key_alone(tmp_path: Path, cloud: Cloud):
     assert "the ticket failed: status 403" in cloud.ecs.task.log("agent")
     assert "X-Amz" not in cloud.ecs.task.log("agent")
     assert not [key for key in cloud.s3.list_keys() if "/out/" in key]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-west-2", "eu-central-1"])
+def test_addresses_are_regional_and_sign_what_is_sent(region: str, monkeypatch):
+    """In every region, the older ones too: no redirect on the way, and the condition of the seal is part of it."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    client = open_client("s3", region=region, endpoint_url=None)
+    url = client.generate_presigned_url(
+        ClientMethod="put_object", Params={"Bucket": "jobs", "Key": "a/ended.json", "IfNoneMatch": "*"}, ExpiresIn=60
+    )
+
+    assert url.startswith(f"https://jobs.s3.{region}.amazonaws.com/a/ended.json?X-Amz-Algorithm=AWS4-HMAC-SHA256&")
+    assert "X-Amz-SignedHeaders=host%3Bif-none-match" in url
 
 
 def test_a_test_run_finds_the_gateway_closed(tmp_path: Path, cloud: Cloud):
