@@ -58,12 +58,15 @@ class Candidates(NamedTuple):
     """(n, c)"""
 
 
-def fit_frame(matrix: Matrix) -> Frame:
-    """The frame of these texts, float32 (n, d), L2-normalised, in canonical order, n above 0."""
+def fit_frame(matrix: Matrix, *, searched_rows: int | None = None) -> Frame:
+    """The frame of these texts, float32 (n, d), L2-normalised, in canonical order, n above 0.
+
+    Each row is compared with about `searched_rows` others; None: as many as find nearly all neighbours.
+    """
     axes = principal_axes(matrix)
     search = scaled_axes(axes, WHITENING / 2, SEARCH_AXES)
     most = min(SEARCHED_ROWS, max(_LEAST_SEARCHED, int(len(matrix) * _SEARCHED_SHARE)))
-    cells = lay_cells(turn(matrix, axes.mean, search), searched_rows=most)
+    cells = lay_cells(turn(matrix, axes.mean, search), searched_rows=searched_rows or most)
     return Frame(len(matrix), axes.mean, scaled_axes(axes), search, cells)
 
 

@@ -47,7 +47,7 @@ def test_mending_gives_what_searching_gives(seed, n_new, n_gone):
     place = np.searchsorted(now, old)
     place[place == len(now)] = 0
     place[now[place] != old] = -1
-    frame = fit_frame(matrix[old])
+    frame = fit_frame(matrix[old], searched_rows=400)
 
     mended = mend_candidates(matrix[now], frame, find_candidates(matrix[old], frame), place)
 
