@@ -52,7 +52,7 @@ def _people(*, may: bool) -> None:
         "given by": pl.String,
     }
     if rows:
-        st.dataframe(pl.DataFrame(rows, schema=schema, orient="row"), hide_index=True, key="people")
+        _table(pl.DataFrame(rows, schema=schema, orient="row"), "since", key="people")
     else:
         st.caption("Nobody has a role yet.")
     if not may:
@@ -87,7 +87,7 @@ def _tokens() -> None:
         "used": pl.Datetime("us", "UTC"),
     }  # fmt: skip
     if rows:
-        st.dataframe(pl.DataFrame(rows, schema=schema, orient="row"), hide_index=True, key="tokens")
+        _table(pl.DataFrame(rows, schema=schema, orient="row"), "used", key="tokens")
     if text := st.session_state.get("new-token"):
         st.success("This is shown once; nobody can look it up again.", icon="🔑")
         st.code(text, language=None)
@@ -104,6 +104,11 @@ def _tokens() -> None:
         if valid:
             with st.popover("End one", icon="⛔", key="token-end"):
                 _end({each.token_id: f"{each.name} (sc_{each.token_id}_…)" for each in valid})
+
+
+def _table(frame: pl.DataFrame, time: str, *, key: str) -> None:
+    exactly = st.column_config.DatetimeColumn(f"{time} (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC")
+    st.dataframe(frame, hide_index=True, key=key, column_config={time: exactly}, placeholder="never")
 
 
 def _make(name: str, role: str, days: int) -> None:
