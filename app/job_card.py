@@ -191,6 +191,8 @@ def _launch(view: LaunchView) -> None:
         for name, prompt in view.prompts.items():
             st.caption(f"What the model was given to {plain(name)}")
             st.code(prompt[:_MOST_SHOWN_CHARS], language=None, wrap_lines=True, height=240)
+        if web_address(view.log_link):
+            st.link_button("The whole log", view.log_link, icon="📜")
         if view.log_tail:
             st.caption("End of the log")
             st.code(view.log_tail, language=None, wrap_lines=True, height=240)

@@ -33,6 +33,7 @@ class LaunchView(BaseModel):
     report_problem: str = Field("", description="Why the report could not be read, if so.")
     prompts: dict[str, str] = Field(default_factory=dict, description="Step name to the text the model was given.")
     log_tail: str = ""
+    log_link: str = Field("", description="Where the whole log is, when the agent runs elsewhere.")
 
 
 class JobView(BaseModel):
@@ -79,6 +80,7 @@ def _launch(settings: Settings, launch: Launch) -> LaunchView:
         report_problem=problem,
         prompts=_prompts(folder / "job.json"),
         log_tail=_tail(folder / "log.txt"),
+        log_link=_link(folder / "launch" / "place.json"),
     )
 
 
@@ -99,3 +101,8 @@ def _tail(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _MOST_LOG_BYTES))
         return file.read(_MOST_LOG_BYTES).decode("utf-8", "replace")
+
+
+def _link(path: Path) -> str:
+    """As the launcher wrote it, where no agent reaches; '' when it wrote none."""
+    return str(json.loads(path.read_text(encoding="utf-8")).get("log_link", "")) if path.is_file() else ""

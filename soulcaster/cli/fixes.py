@@ -329,6 +329,9 @@ def _print_view(view: JobView) -> None:
             for each in view.launches
         ],
     )
+    for each in view.launches:
+        if each.log_link:
+            typer.echo(f"log of launch {each.launch.attempt}: {each.log_link}")
 
 
 def _plain(text: str) -> str:

@@ -308,13 +308,20 @@ class EcsLauncher:
         """Keep the state; on the disk before anything follows from it."""
         private = folder / "launch"
         private.mkdir(mode=0o700, exist_ok=True)
-        draft = private / f".ecs.json.{os.getpid()}"
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(private / "ecs.json")
+        _write_whole(private / "ecs.json", state)
+        link = self.log_link(state["task"]) if state["task"] else ""
+        if link:
+            _write_whole(private / "place.json", {"log_link": link})
         return state
+
+
+def _write_whole(path: Path, content: dict[str, Any]) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:

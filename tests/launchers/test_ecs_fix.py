@@ -23,6 +23,7 @@ from standins.s3_server import BUCKET, REGION, S3, running_s3
 from soulcaster import fix
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.fix_models import FINAL_STATUSES, Job
+from soulcaster.job_view import view_job
 from soulcaster.launchers.ecs import EcsLauncher
 from soulcaster.launching import check_ready, make_launcher
 from soulcaster.settings import Settings
@@ -104,6 +105,8 @@ def test_a_killed_caller_s_tasks_are_found_again_and_end_as_one_pull_request(sto
     assert ("pr_open", "proved", "container", "ecs") == (job.status, job.verdict, job.sandbox, job.launcher), job.reason
     assert pull["draft"]
     assert [f"{job.job_id}-{n}" for n in (1, 2, 3)] == [task.request["startedBy"] for task in cloud.ecs.tasks.values()]
+    links = [each.log_link for each in view_job(store, PROJECT, job.job_id).launches]
+    assert [task.arn[-32:] for task in cloud.ecs.tasks.values()] == [link[-32:] for link in links]
     assert forge.token not in json.dumps([task.request for task in cloud.ecs.tasks.values()])
 
 
