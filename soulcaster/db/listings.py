@@ -13,6 +13,37 @@ import duckdb
 
 from soulcaster.db.screens import rows_of
 
+_CLUSTER_PAGE = """
+    WITH page AS (
+        SELECT r.cluster_id, r.theme_id, r.n_items AS place, c.title, c.summary, c.terms, c.status, c.owner,
+            t.title AS theme
+        FROM run_clusters r
+        JOIN clusters c ON c.cluster_id = r.cluster_id AND c.project_id = r.project_id
+        LEFT JOIN themes t ON t.run_id = r.run_id AND t.theme_id = r.theme_id AND t.project_id = r.project_id
+        WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id
+            AND (len($statuses) = 0 OR list_contains($statuses, c.status))
+            AND ($theme_id IS NULL OR r.theme_id = TRY_CAST($theme_id AS UUID))
+            AND ($text = '' OR contains(
+                lower(concat_ws(' ', c.title, c.summary, t.title, array_to_string(c.terms, ' '))), $text))
+            AND ($place IS NULL OR r.n_items < $place
+                OR (r.n_items = $place AND r.cluster_id > TRY_CAST($cluster_id AS UUID)))
+        ORDER BY r.n_items DESC, r.cluster_id LIMIT $limit
+    ),
+    fact AS (
+        SELECT m.cluster_id, count(*) AS n_items, map_entries(histogram(i.source)) AS n_by_source,
+            min(coalesce(i.created_at, i.first_seen_at)) AS first_seen_at,
+            max(coalesce(i.created_at, i.first_seen_at)) AS last_seen_at
+        FROM run_memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
+        WHERE m.run_id = CAST($run_id AS UUID) AND m.cluster_id IN (SELECT cluster_id FROM page)
+        GROUP BY m.cluster_id
+    )
+    SELECT CAST(p.cluster_id AS VARCHAR) AS cluster_id, p.title, p.summary, p.terms, p.status, p.owner, p.theme,
+        CAST(p.theme_id AS VARCHAR) AS theme_id, coalesce(f.n_items, 0) AS n_items, f.first_seen_at,
+        f.last_seen_at, f.n_by_source, p.place
+    FROM page p LEFT JOIN fact f USING (cluster_id)
+    ORDER BY p.place DESC, p.cluster_id
+"""
+
 
 def has_run(con: duckdb.DuckDBPyConnection, project_id: str, run_id: str) -> bool:
     """Whether the store still keeps this run of the project."""
@@ -41,36 +72,7 @@ def page_clusters(
     n_before, id_before = after or (None, None)
     return rows_of(
         con,
-        """
-        WITH page AS (
-            SELECT r.cluster_id, r.theme_id, r.n_items AS place, c.title, c.summary, c.terms, c.status, c.owner,
-                t.title AS theme
-            FROM run_clusters r
-            JOIN clusters c ON c.cluster_id = r.cluster_id AND c.project_id = r.project_id
-            LEFT JOIN themes t ON t.run_id = r.run_id AND t.theme_id = r.theme_id AND t.project_id = r.project_id
-            WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id
-                AND (len($statuses) = 0 OR list_contains($statuses, c.status))
-                AND ($theme_id IS NULL OR r.theme_id = TRY_CAST($theme_id AS UUID))
-                AND ($text = '' OR contains(
-                    lower(concat_ws(' ', c.title, c.summary, t.title, array_to_string(c.terms, ' '))), $text))
-                AND ($place IS NULL OR r.n_items < $place
-                    OR (r.n_items = $place AND r.cluster_id > TRY_CAST($cluster_id AS UUID)))
-            ORDER BY r.n_items DESC, r.cluster_id LIMIT $limit
-        ),
-        fact AS (
-            SELECT m.cluster_id, count(*) AS n_items, map_entries(histogram(i.source)) AS n_by_source,
-                min(coalesce(i.created_at, i.first_seen_at)) AS first_seen_at,
-                max(coalesce(i.created_at, i.first_seen_at)) AS last_seen_at
-            FROM run_memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
-            WHERE m.run_id = CAST($run_id AS UUID) AND m.cluster_id IN (SELECT cluster_id FROM page)
-            GROUP BY m.cluster_id
-        )
-        SELECT CAST(p.cluster_id AS VARCHAR) AS cluster_id, p.title, p.summary, p.terms, p.status, p.owner, p.theme,
-            CAST(p.theme_id AS VARCHAR) AS theme_id, coalesce(f.n_items, 0) AS n_items, f.first_seen_at,
-            f.last_seen_at, f.n_by_source, p.place
-        FROM page p LEFT JOIN fact f USING (cluster_id)
-        ORDER BY p.place DESC, p.cluster_id
-        """,
+        _CLUSTER_PAGE,
         {
             "project_id": project_id, "run_id": run_id, "statuses": statuses, "theme_id": theme_id,
             "text": text.strip().lower(), "place": n_before, "cluster_id": id_before, "limit": limit,
