@@ -11,6 +11,9 @@ import streamlit as st
 from app.words import SOURCE_COLORS, SOURCE_LABELS, reader_zone
 from soulcaster.db.screens import Bucket
 
+_OTHER_COLOR = "#777777"
+"""Of services that a mapping reads."""
+
 _DATE_FORMAT = {"day": "%-d %b %Y", "week": "week of %-d %b %Y", "month": "%B %Y", "year": "%Y"}
 _AXIS_FORMAT = {"day": "%-d %b", "week": "%-d %b %y", "month": "%b %Y", "year": "%Y"}
 _EVERY = {"day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
@@ -18,7 +21,9 @@ _EVERY = {"day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
 
 def show_by_time(frame: pl.DataFrame, bucket: Bucket, *, height: int, key: str) -> None:
     """Stacked bars of `count_by_time`: one bar a bucket, one colour a source, empty buckets as gaps."""
-    sources = [source for source in SOURCE_LABELS if source in set(frame["source"])]
+    present = set(frame["source"])
+    sources = [source for source in SOURCE_LABELS if source in present]
+    others = sorted(present - set(SOURCE_LABELS))
     data = frame.select(
         pl.col("starts_at").dt.convert_time_zone("UTC").dt.replace_time_zone(None),
         pl.col("starts_at").dt.offset_by(_EVERY[bucket]).dt.replace_time_zone(None).alias("ends_at"),
@@ -26,7 +31,8 @@ def show_by_time(frame: pl.DataFrame, bucket: Bucket, *, height: int, key: str) 
         pl.col("n"),
     )
     scale = alt.Scale(
-        domain=[SOURCE_LABELS[source] for source in sources], range=[SOURCE_COLORS[source] for source in sources]
+        domain=[SOURCE_LABELS[source] for source in sources] + others,
+        range=[SOURCE_COLORS[source] for source in sources] + [_OTHER_COLOR] * len(others),
     )
     chart = (
         alt.Chart(data.to_pandas())

@@ -33,6 +33,7 @@ _NAMES = {
     "github": "owner/repository",
     "reddit": "subreddit",
     "sentry": "organization/project, both as slugs",
+    "generic": "name of a mapping, e.g. zendesk",
 }
 _TEST_SECONDS = 15.0
 
