@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import polars as pl
@@ -21,7 +22,19 @@ from app.words import (
 from soulcaster.db.cluster_screens import TREND_WEEKS
 from soulcaster.priority import POINTS
 
-FILTER_KEYS = ("q", "meaning", "source", "theme", "status", "owner", "min", "burst", "sort", "page")
+_UNFILTERED: dict[str, Any] = {
+    "q": "",
+    "meaning": True,
+    "source": [],
+    "theme": None,
+    "status": [],
+    "owner": [],
+    "min": 1,
+    "burst": False,
+    "sort": "Most urgent",
+    "page": 1,
+}
+FILTER_KEYS = tuple(_UNFILTERED)
 """Names of the list's filters, in the address and in the session."""
 _FULL = ["title", "priority", "theme", "n_items", "n_people", "sources", "trend", "last_seen_at", "status"]
 _FOUND = ["title", "matched_by", *_FULL[1:]]
@@ -80,6 +93,20 @@ def restore_filters() -> None:
     if st.session_state.pop("is_restoring", False):
         for name, value in st.session_state.get("kept_filters", {}).items():
             st.session_state[name] = value
+
+
+def apply_filters(parameters: Mapping[str, Sequence[str]]) -> None:
+    """Filter the list as these parameters of its address say, and by nothing else. For a button's callback."""
+    for name, usual in _UNFILTERED.items():
+        given = parameters.get(name, [])
+        if isinstance(usual, list) or not given:
+            st.session_state[name] = list(given) if given else usual
+        elif isinstance(usual, bool):
+            st.session_state[name] = given[0].lower() == "true"
+        elif isinstance(usual, int):
+            st.session_state[name] = int(given[0])
+        else:
+            st.session_state[name] = given[0]
 
 
 def kept_parameters() -> dict[str, str | list[str]]:

@@ -33,6 +33,8 @@ def search(placeholder: str, *, width: int, on_change: Callable[[], None] = firs
 
 def pick_many(label: str, options: Sequence[str], *, key: str, width: int) -> list[str]:
     """The chosen options in a fixed order, none for all; `?key=` in the address, once for each."""
+    if key in st.session_state:  # what is offered may have changed since it was chosen
+        st.session_state[key] = [each for each in st.session_state[key] if each in options]
     chosen = st.multiselect(
         label, options, key=key, bind="query-params", placeholder="all", width=width, on_change=first_page
     )
@@ -41,6 +43,8 @@ def pick_many(label: str, options: Sequence[str], *, key: str, width: int) -> li
 
 def pick_one(label: str, options: Sequence[str], *, key: str, width: int) -> str | None:
     """The chosen option, None for all."""
+    if st.session_state.get(key) not in (None, *options):
+        st.session_state[key] = None
     return st.selectbox(
         label, options, index=None, key=key, bind="query-params", placeholder="all", width=width, on_change=first_page
     )

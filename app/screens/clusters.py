@@ -54,7 +54,7 @@ def page() -> None:
         with line:
             st.caption(f"{count(n_found, 'cluster')} · click a row to open it", width="stretch")
             is_choosing = st.toggle("Choose several", key="choosing", help="To decide about several at once.")
-            saved_views.show(cluster_table.FILTER_KEYS)
+            saved_views.show()
             _export(project, wanted, sort)
         if is_choosing:
             above = st.container()
@@ -133,7 +133,7 @@ def _nothing(wanted: ClusterFilters) -> None:
         st.page_link("screens/overview.py", label="What to do first", icon="🧭")
     else:
         st.info("No cluster passes these filters.", icon="🔍")
-        st.page_link("screens/clusters.py", label="Clear the filters", icon="✖️")
+        st.button("Clear the filters", icon="✖️", key="clear", on_click=cluster_table.apply_filters, args=({},))
 
 
 def _export(project: str, wanted: ClusterFilters, sort: ClusterSort) -> None:

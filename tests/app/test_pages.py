@@ -168,6 +168,8 @@ def test_cluster_filters_narrow_the_list(open_page, drawn_home):
     assert at.dataframe[0].value["title"].str.contains("calendar").all()
     at.text_input(key="q").set_value("no such words").run()
     assert "No cluster passes" in said(at)
+    at.button(key="clear").click().run()
+    assert 40 == len(at.dataframe[0].value)
 
 
 def test_cluster_list_is_sorted_by_the_store(open_page, drawn_home):
