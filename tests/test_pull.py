@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -35,16 +31,6 @@ SECRETS = {
     "ACME_REDDIT_ID": reddit_server.CLIENT_ID,
     "ACME_REDDIT_SECRET": reddit_server.CLIENT_SECRET,
 }
-PULL_ALL = """
-import sys
-from pathlib import Path
-from soulcaster.pull import list_sources, pull
-from soulcaster.settings import Settings
-settings = Settings(_env_file=None, home=Path(sys.argv[1]))
-print("ready", flush=True)
-for source in list_sources(settings, "default"):
-    pull(settings, "default", source.kind, source.name)
-"""
 
 
 @pytest.fixture
@@ -90,38 +76,6 @@ def only(settings: Settings, kind: str) -> ConfiguredSource:
     """The one source of its kind."""
     [source] = [source for source in list_sources(settings, "default") if source.kind == kind]
     return source
-
-
-@pytest.mark.slow
-def test_pulls_killed_at_random_moments_lose_nothing_and_double_nothing(settings, servers):
-    """SIGKILL in the middle of pages, commits and cursors; started again all items are there exactly once."""
-    for server in servers.values():
-        server.on_request = lambda _request: time.sleep(0.01)
-    shuffled = random.Random(11)  # noqa: S311  moments, not secrets
-    n_killed = 0
-    for _ in range(6):
-        with subprocess.Popen(
-            [sys.executable, "-c", PULL_ALL, str(settings.home)], stdout=subprocess.PIPE, env={**os.environ}
-        ) as process:
-            assert process.stdout
-            process.stdout.readline()
-            time.sleep(shuffled.uniform(0.05, 2.5))
-            process.send_signal(signal.SIGKILL)
-        n_killed += process.returncode == -signal.SIGKILL
-    pull_all(settings)
-
-    assert n_killed > 0
-    found = rows(settings, "SELECT source, external_id FROM items ORDER BY ALL")
-    expected = sorted(
-        [("github", f"acme/notes#{number}") for number in range(1, 221)]
-        + [("github", f"acme/notes#issuecomment-{number}") for number in range(1, 61)]
-        + [("reddit", f"t3_p{number}") for number in range(1, 221)]
-        + [("sentry", f"issue:{number}") for number in range(1, 61)]
-    )
-    assert found == expected
-    assert rows(settings, "SELECT count(*) FROM payloads") == [(len(expected),)]
-    assert pull_all(settings) == 0
-    assert [source.state for source in list_sources(settings, "default")] == ["ok"] * 3
 
 
 def test_a_cursor_moves_only_after_its_page_is_committed(settings, servers):
