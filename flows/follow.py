@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from soulcaster.fix_models import FollowReport
+from tasks.approval import inert
 from tasks.artifacts import next_step
 from tasks.follow import follow as look
 from tasks.follow import list_followed, note_regressions
@@ -32,6 +33,8 @@ def follow(params: FollowParams = FollowParams()) -> list[FollowReport]:
     lines = [f"- merged: {url}" for report in reports for url in report.merged]
     lines += [f"- closed without merging: {url}" for report in reports for url in report.closed]
     lines += [f"- CI fails: {url}" for report in reports for url in report.failing]
+    lines += [f"- begun: {inert(text)}" for report in reports for text in report.rounds]
+    lines += [f"- left to people: {inert(text)}" for report in reports for text in report.left_to_people]
     lines += [f"- **not looked at**: {name}, see its task" for name in {*names} - {one.repository for one in reports}]
     lines += [f"- given up: {text}" for report in reports for text in report.refused]
     lines += [f"- reported again after its fix: cluster `{one.cluster_id}` ({len(one.item_ids)})" for one in returned]

@@ -106,3 +106,22 @@ def test_fix_stays_until_the_pull_request_is_open(home):
             bundle.namelist()
         )
     assert [] == call("reconcile")["jobs"]
+
+
+def test_the_portfolio_is_shown_begun_and_followed_by_hand(home, tmp_path):
+    """Looking begins nothing; what was begun shows among jobs; an empty day, no pull request, no bundle are said."""
+    fix_store.add_cluster(home)
+    shown = runner.invoke(app, ["portfolio"], catch_exceptions=False).stdout
+    assert "next" in shown
+    assert "Totals are wrong" in shown
+    assert [] == call("jobs")["jobs"]
+    [row] = call("portfolio", "--start", "--actor", "ann")["clusters"]
+    assert ("started", "queued", "ann") == (
+        row["state"],
+        *[call("jobs")["jobs"][0][key] for key in ("status", "actor")],
+    )
+    assert [] == call("spend")["days"]
+    assert "No job used anything" in runner.invoke(app, ["spend"], catch_exceptions=False).stdout
+    assert {"repositories": [], "problems": [], "regressions": []} == call("follow")
+    with pytest.raises(PermanentError, match="Reading the bundle"):
+        runner.invoke(app, ["replay", str(tmp_path / "none.zip")], catch_exceptions=False)

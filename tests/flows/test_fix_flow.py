@@ -22,6 +22,7 @@ from standins.forge import Forge, running_forge
 
 from flows.fix import FixParams
 from flows.fix import fix as fix_flow
+from flows.portfolio import PortfolioParams, portfolio
 from flows.reconcile import ReconcileParams, reconcile
 from soulcaster import fix
 from soulcaster.launching import make_launcher
@@ -138,6 +139,18 @@ def test_the_reconcile_flow_brings_a_left_job_on(settings, forge):
         time.sleep(1)
 
     assert [] == reconcile(ReconcileParams(project=PROJECT))
+
+
+def test_the_portfolio_flow_looks_and_begins_only_when_it_is_told_to(settings, forge):
+    """Its table says what is next; with `begin` the job is queued, and the run's name is its actor."""
+    assert forge.token
+    fix_store.add_cluster(settings)
+    assert ["next"] == [row.state for row in portfolio(PortfolioParams(project=PROJECT))]
+    assert [] == query(settings, "SELECT * FROM jobs")
+    assert ["started"] == [row.state for row in portfolio(PortfolioParams(project=PROJECT, begin=True))]
+    [(status, actor)] = query(settings, "SELECT status, actor FROM jobs")
+    assert "queued" == status
+    assert actor.startswith("flow portfolio ")
 
 
 def test_text_of_agents_cannot_leave_its_code_block():
