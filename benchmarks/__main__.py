@@ -28,6 +28,7 @@ def main() -> None:
     failed = not _run("Fixes of tiny repositories, recorded answers", ["fix_quality.py"])
     failed |= not _run("Growth of re-clustering", ["recluster_scale.py"])
     failed |= not _run("HTTP API", ["api_speed.py"])
+    failed |= not _run("Screens in Chromium, 100,000 items", ["screens_speed.py"])
     if table.exists():
         failed |= not _run("Import, 84,204 rows", ["import_speed.py", str(table), *peer])
         failed |= not _run("Embedding", ["embed_speed.py"])

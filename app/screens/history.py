@@ -29,11 +29,13 @@ def page() -> None:
         st.title("Runs", anchor=False, width="content")
         if st.button("Fetch history …", icon="🕰️", key="backfill", help="What a source or an archive held before."):
             backfill_form.ask()
-    _work()
-    launch.show_started_run()
+    work = st.container()
     st.subheader("Groupings", anchor=False, help="Each is kept as it was; one of them is on show.")
     with told():
         _groupings()
+    with work:  # after what the store has, so that nobody waits for Prefect to see it
+        _work()
+        launch.show_started_run()
 
 
 @st.fragment(run_every=_EVERY_SECONDS)

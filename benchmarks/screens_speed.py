@@ -1,0 +1,140 @@
+"""Milliseconds until a reader sees data, in a real Chromium over a drawn store, one page after another:
+
+    python benchmarks/screens_speed.py --items 100000 --clusters 3000
+
+A page is opened by its link in an app that is open, as analysts do; the clock stops when what the page is for is drawn.
+`cached`: nothing was written since the last visit; `after a commit`: something was, so every query runs again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "app")]
+
+import numpy as np  # noqa: E402  the path above comes first
+from browser import chromium, running_app, settle  # noqa: E402  the path above comes first
+from playwright.sync_api import Page  # noqa: E402  the path above comes first
+from seeding import seed_drawn, seed_map  # noqa: E402  the path above comes first
+
+from soulcaster.db import write  # noqa: E402  the path above comes first
+from soulcaster.settings import Settings  # noqa: E402  the path above comes first
+
+PAGES = {
+    "Overview": "Top clusters",
+    "Clusters": "click a row to open it",
+    "Map": "Pick a circle",
+    "Fixes": "Emergency switches",
+    "Feedback": "Everything that came in.",
+    "Runs": "Compare two groupings",
+    "Settings": "Add a source",
+}
+"""Name of the link, and words that stand on the page only when its data is there."""
+
+WORDS = ["login", "calendar", "backup", "widget", "export", "billing", "reminder", "search"]
+MOST_PAGE_MS, MOST_FILTER_MS = 1_000, 300
+
+
+def main() -> None:
+    """Print p50 and p95 of every page and of two filters beside what is aimed at."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--clusters", type=int, default=3_000)
+    parser.add_argument("--repetitions", type=int, default=20)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Settings(_env_file=None, home=Path(folder)).duckdb_path
+        seed_drawn(path, n_items=asked.items, n_clusters=asked.clusters)
+        seed_map(path)
+        print(f"{asked.items:,} items, {asked.clusters:,} clusters, {asked.repetitions} visits")
+        print(f"{'':32}{'p50 ms':>8}{'p95 ms':>8}{'aim':>8}")
+        with running_app(Path(folder), Path(folder) / "app.log") as url, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
+            page.goto(url)
+            settle(page)
+            _pages(page, path, asked.repetitions)
+            _one_cluster(page, asked.repetitions)
+            _filters(page, asked.repetitions)
+
+
+def _pages(page: Page, path: Path, repetitions: int) -> None:
+    for is_touched in (False, True):
+        taken: dict[str, list[float]] = {name: [] for name in PAGES}
+        for visit in range(repetitions + 1):
+            for name in PAGES:
+                if is_touched:
+                    write(path, lambda con: con.execute("UPDATE runs SET seconds = seconds + 0.01"))
+                seconds = _open(page, name)
+                if visit:  # the first visit loads code
+                    taken[name].append(seconds)
+        for name, seconds in taken.items():
+            _say(f"{name}, {'after a commit' if is_touched else 'cached'}", seconds, MOST_PAGE_MS)
+
+
+def _one_cluster(page: Page, repetitions: int) -> None:
+    taken = []
+    for _ in range(repetitions):
+        _open(page, "Clusters")
+        settle(page)
+        box = page.get_by_test_id("stDataFrame").first.bounding_box()
+        assert box is not None
+        left, top = box["x"] + 60, box["y"] + 37 + 19
+        taken.append(_timed(page, lambda left=left, top=top: page.mouse.click(left, top), "Typical feedback"))
+    _say("A cluster, by its row", taken, MOST_PAGE_MS)
+
+
+def _filters(page: Page, repetitions: int) -> None:
+    _open(page, "Clusters")
+    settle(page)
+    search = page.get_by_role("searchbox", name="Search")
+    words, bursts = [], []
+    for number in range(repetitions):
+        search.fill(f"{WORDS[number % len(WORDS)]} crashes")
+        words.append(_until_at_rest(page, lambda: search.press("Enter")))
+        search.fill("")
+        search.press("Enter")
+        settle(page)
+        bursts.append(_until_at_rest(page, page.get_by_text("Bursts", exact=True).click))
+        page.get_by_text("Bursts", exact=True).click()
+        settle(page)
+    _say("Filter: words", words, MOST_FILTER_MS)
+    _say("Filter: bursts", bursts, MOST_FILTER_MS)
+
+
+def _open(page: Page, name: str) -> float:
+    link = page.get_by_test_id("stSidebarNav").get_by_role("link", name=name, exact=False).first
+    seconds = _timed(page, link.click, PAGES[name])
+    settle(page)
+    return seconds
+
+
+def _timed(page: Page, do: Callable[[], object], words: str) -> float:
+    begun = time.perf_counter()
+    do()
+    page.get_by_test_id("stMain").get_by_text(words).first.wait_for()
+    return time.perf_counter() - begun
+
+
+def _until_at_rest(page: Page, do: Callable[[], object]) -> float:
+    """Seconds until the script that the action starts has run to its end."""
+    app = "document.querySelector('[data-testid=stApp]').dataset.testScriptState"
+    begun = time.perf_counter()
+    do()
+    page.wait_for_function(f"{app} === 'running'", timeout=5_000, polling=5)
+    page.wait_for_function(f"{app} === 'notRunning'", polling=5)
+    return time.perf_counter() - begun
+
+
+def _say(name: str, seconds: list[float], aim_ms: int) -> None:
+    half, most = np.percentile(np.array(seconds) * 1_000, [50, 95])
+    print(f"{name:32}{half:8.0f}{most:8.0f}{aim_ms:8}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
