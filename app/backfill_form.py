@@ -29,7 +29,8 @@ def ask() -> None:
         else:
             wanted |= {"target": target, **_span()}
         if st.button("Start", type="primary", disabled=not wanted["target"], key="backfill-start"):
-            people.check("work", "Starting 'backfill'")
+            # A path names any file that the worker may read, so it takes more than a source that an admin chose.
+            people.check("configure" if target == _OTHER else "work", "Starting 'backfill'")
             st.session_state["started_run"] = runs.start("backfill", {"params": wanted})
             st.session_state["started_what"] = f"Fetch history of {wanted['target']}"
             st.rerun()

@@ -8,10 +8,10 @@ import uuid
 
 import pytest
 
-from soulcaster import access, edit, fix, ingest, publish, pull, repositories, triage
+from soulcaster import access, edit, fix, ingest, portfolio, publish, pull, repositories, triage, views
 from soulcaster.actors import NEEDED, ROLES, Actor, is_allowed
 from soulcaster.configured import SourceOptions
-from soulcaster.db import read
+from soulcaster.db import migrate, read
 from soulcaster.db.activity import list_activity
 from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings, check_doors
@@ -26,6 +26,12 @@ DECISIONS = {
     "exclude": ("edit", functools.partial(edit.exclude, item=SOME, cluster=SOME)),
     "undo": ("edit", functools.partial(edit.undo, edit=SOME)),
     "status": ("decide", functools.partial(triage.set_status, cluster=SOME, status="new")),
+    "statuses": ("decide", functools.partial(triage.set_statuses, decisions=[(SOME, "new", "triaged")])),
+    "owners": ("decide", functools.partial(triage.set_owners, decisions=[(SOME, "", "x")])),
+    "view": ("decide", functools.partial(views.save_view, name="x", filters={"q": ["x"]})),
+    "no view": ("decide", functools.partial(views.remove_view, name="y")),
+    "next fixes": ("fix", functools.partial(portfolio.begin)),
+    "project": ("configure", functools.partial(views.add_project, name="acme")),
     "rename": ("decide", functools.partial(triage.rename, cluster=SOME, title="x")),
     "owner": ("decide", functools.partial(triage.set_owner, cluster=SOME, owner="x")),
     "comment": ("decide", functools.partial(triage.comment, cluster=SOME, text="x")),
@@ -41,6 +47,10 @@ DECISIONS = {
     "go": ("allow fixes", functools.partial(repositories.turn_switch, name="launching", is_on=True, reason="")),
     "source": ("configure", functools.partial(pull.add_source, kind="github", name="a/b", options=SourceOptions())),
     "no source": ("configure", functools.partial(pull.remove_source, kind="github", name="x/y")),
+    "other source": (
+        "configure",
+        functools.partial(pull.change_source, kind="github", name="x/y", options=SourceOptions(), was=SourceOptions()),
+    ),
     "pause": ("configure", functools.partial(pull.pause_source, kind="github", name="x/y", is_paused=True)),
     "person": ("configure", functools.partial(access.add_person, subject="b@example.org", role="viewer")),
     "no person": ("configure", functools.partial(access.remove_person, subject="c@example.org")),
@@ -53,15 +63,23 @@ def _as(role, project: str = PROJECT) -> Actor:
     return Actor("anna@example.org", role=role, project_id=project, how="sign-in")
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """One empty store for all steps: none of them finds what it is asked to decide about."""
+    made = Settings(_env_file=None, home=tmp_path_factory.mktemp("store"))
+    migrate(made.duckdb_path)
+    return made
+
+
 @pytest.mark.parametrize("name", DECISIONS)
-def test_every_deciding_step_asks_for_its_role(settings: Settings, name: str):
+def test_every_deciding_step_asks_for_its_role(store: Settings, name: str):
     """Below the role the step refuses before it looks at anything; from it on, and on this machine, it goes on."""
     action, decide = DECISIONS[name]
     for role in ROLES:
         for actor in (_as(role), _as(role, "elsewhere")):
             refusal = ""
             try:
-                decide(settings, PROJECT, actor=actor)
+                decide(store, PROJECT, actor=actor)
             except PermanentError as error:
                 refusal = str(error)
             assert ("needs the role" in refusal) == (not is_allowed(actor, PROJECT, action)), (actor.role, refusal)
@@ -69,7 +87,7 @@ def test_every_deciding_step_asks_for_its_role(settings: Settings, name: str):
                 actor.project_id == PROJECT and ROLES.index(role) >= ROLES.index(NEEDED[action])
             )
     with contextlib.suppress(PermanentError):  # its own, about what is not there
-        decide(settings, PROJECT, actor="somebody")
+        decide(store, PROJECT, actor="somebody")
     assert is_allowed("somebody", PROJECT, action)
 
 
