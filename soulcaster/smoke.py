@@ -78,7 +78,11 @@ Checks = Generator[Check, None, None]
 
 
 def describe(settings: Settings, subject: Subject, repository: str | None = None) -> str:
-    """What the smoke test will touch, what it may cost, and what is left afterwards."""
+    """What the smoke test will touch, what it may cost, and what is left afterwards.
+
+    Raises:
+        PermanentError: what is needed to begin is not configured.
+    """
     if subject == "sandbox":
         return (
             "Runs two small jobs in the sandbox of this machine, in a temporary folder. Costs nothing, leaves nothing."
@@ -91,13 +95,15 @@ def describe(settings: Settings, subject: Subject, repository: str | None = None
             f"{_COST_USD:.2f} USD where the tool knows prices. Leaves nothing."
         )
     if subject == "ecs":
+        launching.make_launcher(settings.model_copy(update={"launcher": "ecs"}))
         return (
-            f"Starts one task of {settings.ecs_task_definition!r} in cluster {settings.ecs_cluster!r} for about two "
-            f"minutes (one or two cents), with a job folder below s3://{settings.ecs_bucket}/{settings.ecs_prefix}/ "
-            "that is deleted afterwards. No model is asked. The task's log stays in CloudWatch."
+            f"Starts one task of {settings.ecs_task_definition!r} in cluster {settings.ecs_cluster!r} for a few "
+            "minutes (a fraction of a cent each, by AWS's list price of 2 vCPU and 8 GB), with a job folder below "
+            f"s3://{settings.ecs_bucket}/{settings.ecs_prefix}/ that is deleted afterwards. No model is asked. The "
+            "task's log stays in CloudWatch."
         )
     return (
-        f"Pushes one branch soulcaster/smoke-… with a new text file to {repository or 'the repository'!r}, opens a "
+        f"Pushes one branch soulcaster/smoke-… with a new text file to {_named(settings, repository).name!r}, opens a "
         "draft pull request from it, closes it and deletes the branch. Costs nothing; the closed pull request stays "
         "visible, and your CI may run once."
     )
@@ -225,11 +231,7 @@ def _try_github(settings: Settings, name: str | None) -> Checks:
     from soulcaster.publisher.pull_request import publish
     from soulcaster.publisher.withdrawal import withdraw
 
-    if name is None:
-        raise PermanentError(
-            "Trying GitHub needs a repository: name one of `soulcaster repo list` with --repo OWNER/NAME."
-        )
-    repository = _find_repository(settings, name)
+    repository = _named(settings, name)
     credentials = for_repository(repository, timeout_seconds=settings.source_timeout_seconds)
     yield Check(name="sign-in", is_ok=True, told=f"the token for {repository.name} is there")
     with _scratch() as cache:
@@ -267,7 +269,11 @@ def _smoke_draft(repository: Repository, commit: str) -> PullRequestDraft:
     )
 
 
-def _find_repository(settings: Settings, name: str) -> Repository:
+def _named(settings: Settings, name: str | None) -> Repository:
+    if name is None:
+        raise PermanentError(
+            "Trying GitHub needs a repository: name one of `soulcaster repo list` with --repo OWNER/NAME."
+        )
     return read(
         settings.duckdb_path,
         lambda con: repositories.get_repository(con, settings.project, name),

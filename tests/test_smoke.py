@@ -150,6 +150,10 @@ def test_it_says_what_it_touches_and_does_nothing_without_a_yes(store, forge):
     said = describe(store, "github", NAME)
     assert "soulcaster/smoke-" in said
     assert NAME in said
+    with pytest.raises(PermanentError, match="--repo OWNER/NAME"):
+        describe(store, "github")
+    with pytest.raises(PermanentError, match="SOULCASTER_ECS_BUCKET"):
+        describe(store, "ecs")
 
     answer = CliRunner().invoke(app, ["smoke", "github", "--repo", NAME, "--project", PROJECT], input="n\n")
     assert 1 == answer.exit_code
