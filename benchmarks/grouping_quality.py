@@ -1,9 +1,11 @@
 """How well groups agree with the truth: ours with the scorer fitted without the judged set, beside other ways.
 
-    python benchmarks/grouping_quality.py DATA_DIR [--ablate] [--plot docs/images/calibration.png] [--peers]
+    python benchmarks/grouping_quality.py DATA_DIR [--ablate] [--plot docs/images/calibration.png]
+        [--peer-python .venv-peers/bin/python] [--most-rows 6000]
 
-DATA_DIR holds the labelled sets the scorer is trained on. Vectors are kept in benchmarks/out. Peers that are not
-installed are left out.
+DATA_DIR holds the labelled sets. Those of intents were never seen by the scorer: they are judged with the shipped one.
+Vectors are kept in benchmarks/out. UMAP + HDBSCAN and EVoC run in an interpreter that has them: `make peers`, or
+infra/install-peers.sh.
 """
 
 from __future__ import annotations
@@ -28,6 +30,20 @@ from soulcaster.embedders.minilm import MiniLMEmbedder
 
 OUT = Path(__file__).resolve().parent / "out"
 THEME_SETS = ("labelled_banking77", "labelled_clinc150", "labelled_stackoverflow20")
+_PEER = """
+import sys
+import numpy as np
+matrix = np.load(sys.argv[1])
+{work}
+np.save(sys.argv[2], labels)
+"""
+PEERS = {
+    "UMAP-5 + HDBSCAN 10": """import hdbscan, umap
+reducer = umap.UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine", random_state=42)
+labels = hdbscan.HDBSCAN(min_cluster_size=10).fit_predict(reducer.fit_transform(matrix).astype(np.float64))""",
+    "EVoC": """from evoc import EVoC
+labels = EVoC(random_state=42).fit_predict(matrix)""",
+}
 SIGNALS = {
     "whitened vectors": ("whitened",),
     "cosine above the neighbourhood": ("cosine",),
@@ -47,7 +63,8 @@ def embed_cached(name: str) -> Callable[[list[str]], np.ndarray]:
         if not path.exists():
             OUT.mkdir(parents=True, exist_ok=True)
             np.save(path, MiniLMEmbedder().embed(texts))
-        return np.load(path)
+        vectors: np.ndarray = np.load(path)
+        return vectors
 
     return embed
 
@@ -67,28 +84,13 @@ def greedy(matrix: np.ndarray) -> np.ndarray:
         best = int(products.argmax())
         if products[best] >= 0.72:
             labels[row] = labels[best]
-    return np.where(np.bincount(labels)[labels] > 1, labels, -1)
+    found: np.ndarray = np.where(np.bincount(labels)[labels] > 1, labels, -1)
+    return found
 
 
 def leaf(matrix: np.ndarray) -> np.ndarray:
     """HDBSCAN's leaves in full dimension, floor 0.5."""
     return leaf_clusters(len(matrix), edges_from_neighbors(*nearest_neighbors(matrix), min_similarity=0.5))[0]
-
-
-def umap_hdbscan(matrix: np.ndarray) -> np.ndarray:
-    """BERTopic's settings."""
-    import hdbscan
-    import umap
-
-    reducer = umap.UMAP(n_neighbors=15, n_components=5, min_dist=0.0, metric="cosine", random_state=42)
-    return hdbscan.HDBSCAN(min_cluster_size=10).fit_predict(reducer.fit_transform(matrix).astype(np.float64))
-
-
-def evoc(matrix: np.ndarray) -> np.ndarray:
-    """EVoC as it comes."""
-    from evoc import EVoC
-
-    return EVoC(random_state=42).fit_predict(matrix)
 
 
 def show(name: str, labels: np.ndarray, truth: np.ndarray) -> None:
@@ -102,16 +104,19 @@ def show(name: str, labels: np.ndarray, truth: np.ndarray) -> None:
     )
 
 
-def show_peers(matrix: np.ndarray, truth: np.ndarray, *, peers: bool) -> None:
+def show_peers(matrix: np.ndarray, truth: np.ndarray, peer_python: str | None) -> None:
     """The other ways on the same vectors."""
-    ways = {"greedy >= 0.72": greedy, "HDBSCAN leaf": leaf}
-    if peers:
-        ways |= {"UMAP-5 + HDBSCAN 10": umap_hdbscan, "EVoC": evoc}
-    for name, way in ways.items():
-        try:
-            show(name, way(matrix), truth)
-        except ImportError:
-            print(f"  {name:34} not installed")
+    show("greedy >= 0.72", greedy(matrix), truth)
+    show("HDBSCAN leaf", leaf(matrix), truth)
+    if peer_python is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        vectors, labels = Path(folder) / "vectors.npy", Path(folder) / "labels.npy"
+        np.save(vectors, matrix)
+        for name, work in PEERS.items():
+            script = _PEER.format(work=work)
+            subprocess.run([peer_python, "-W", "ignore", "-c", script, vectors, labels], check=True)
+            show(name, np.load(labels), truth)
 
 
 def show_duplicates(
@@ -119,7 +124,7 @@ def show_duplicates(
     pairs: dict[str, list[train_scorer.TrainingPairs]],
     *,
     ablate: bool,
-    peers: bool,
+    peer_python: str | None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Table of the sets of duplicates; probabilities and truth of every judged pair."""
     judged = []
@@ -138,7 +143,7 @@ def show_duplicates(
         show("ours", ours(scorer), given.truth)
         whole = pairs[name][0]
         judged.append((correct_base_rate(scorer, log_odds(scorer, whole.values)), whole.is_same))
-        show_peers(given.matrix, given.truth, peers=peers)
+        show_peers(given.matrix, given.truth, peer_python)
         for signal, starts in SIGNALS.items() if ablate else ():
             columns = [at for at, column in enumerate(FEATURES) if column.startswith(starts)]
             blind = train_scorer.fit([without(copy, columns) for copy in rest], "blind")
@@ -148,24 +153,25 @@ def show_duplicates(
     return judged
 
 
-def show_themes(data_dir: Path, scorer: Scorer, *, peers: bool) -> None:
-    """Table of the intent sets: themes beside other ways; how much of what is no intent is left alone."""
+def show_themes(data_dir: Path, peer_python: str | None, most_rows: int | None) -> None:
+    """Table of the intent sets, by the shipped scorer: themes, and how much of what is no intent is left alone."""
     for name in THEME_SETS:
-        print(name)
         frame = pl.read_parquet(data_dir / name / "data.parquet")
-        texts, label = frame["text"].to_list(), frame["label"].cast(pl.String)
-        matrix = embed_cached(f"{name}_all")(texts)
+        vectors = embed_cached(f"{name}_all")(frame["text"].to_list())
+        frame = frame.with_row_index("row")
+        if most_rows is not None and frame.height > most_rows:
+            frame = frame.sample(most_rows, seed=0)
+        print(f"{name}, {frame.height:,} rows")
+        texts, label, matrix = frame["text"].to_list(), frame["label"].cast(pl.String), vectors[frame["row"].to_numpy()]
         alone = (label == "oos").to_numpy()
         truth = np.where(alone, -1, label.rank("dense").cast(pl.Int64).to_numpy())
-        found = group_items(
-            matrix, np.arange(len(matrix)), titles=[""] * len(texts), bodies=texts, min_similarity=0.5, scorer=scorer
-        )
+        found = group_items(matrix, np.arange(len(matrix)), titles=[""] * len(texts), bodies=texts, min_similarity=0.5)
         show("ours, themes", found.theme_of_item, truth)
         show("ours, clusters", found.labels, truth)
         if alone.any():
             in_none = (found.labels[alone] < 0).mean(), (found.theme_of_item[alone] < 0).mean()
             print(f"  'oos' left as noise: {in_none[0]:.2f} of clusters, {in_none[1]:.2f} of themes")
-        show_peers(matrix, truth, peers=peers)
+        show_peers(matrix, truth, peer_python)
 
 
 def plot(judged: list[tuple[np.ndarray, np.ndarray]], path: Path) -> None:
@@ -201,19 +207,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--ablate", action="store_true", help="also without each signal in turn")
-    parser.add_argument("--peers", action="store_true", help="also UMAP + HDBSCAN and EVoC where installed")
+    parser.add_argument("--peer-python", help="interpreter with umap-learn, hdbscan and evoc, to show them too")
+    parser.add_argument("--most-rows", type=int, help="of each set of intents only so many, drawn")
     parser.add_argument("--plot", type=Path, help="write the calibration plot here")
     parser.add_argument("--themes", action=argparse.BooleanOptionalAction, default=True)
     asked = parser.parse_args()
-    names = train_scorer.DUPLICATE_SETS + train_scorer.INTENT_SETS
-    sets = {name: train_scorer.read_set(asked.data_dir / name, embed_cached(name)) for name in names}
-    pairs = {name: train_scorer.training_pairs(given) for name, given in sets.items()}
-    judged = show_duplicates(sets, pairs, ablate=asked.ablate, peers=asked.peers)
+    sets, pairs = {}, {}
+    for name in train_scorer.DUPLICATE_SETS:
+        whole = sets[name] = train_scorer.read_set(asked.data_dir / name, embed_cached(name))
+        titles = train_scorer.without_bodies(whole, embed_cached(f"{name}_titles"))
+        pairs[name] = train_scorer.training_pairs(whole) + train_scorer.training_pairs(titles)
+    judged = show_duplicates(sets, pairs, ablate=asked.ablate, peer_python=asked.peer_python)
     if asked.plot:
         plot(judged, asked.plot)
     if asked.themes:
-        duplicates = [copy for name in train_scorer.DUPLICATE_SETS for copy in pairs[name]]
-        show_themes(asked.data_dir, train_scorer.fit(duplicates, "without intents"), peers=asked.peers)
+        show_themes(asked.data_dir, asked.peer_python, asked.most_rows)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-ALGORITHM = "exact-joins+pair-scorer-1+average-linkage-1"
+ALGORITHM = "exact-joins+pair-scorer-2+average-linkage-1"
 SAME_TEXT = 0
 """Position of the reason "same text"; the positions of `keys` follow it."""
 NEAR_TEXT, NOISE = -1, -2

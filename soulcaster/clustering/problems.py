@@ -13,7 +13,7 @@ from soulcaster.clustering.scorer import Scorer, correct_base_rate, load_scorer,
 _FLOOR = 0.02
 """Pairs less probable than this count as 0: they are most of all pairs and decide nothing."""
 
-MIN_MEAN_PROBABILITY = 0.1
+MIN_MEAN_PROBABILITY = 0.12
 """Mean probability over all pairs of a group below which it is cut apart. Source: docs/grouping.md, "The cut"."""
 
 _NEIGHBORHOOD = 10

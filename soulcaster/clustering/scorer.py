@@ -21,12 +21,13 @@ from soulcaster.clustering.features import FEATURES
 
 _ASSET = "scorer.npz"
 _MOST_ROUNDS = 200
-_RAREST, _HIGHEST_RATE = 6.0, 0.5
+_RAREST, _HIGHEST_RATE = 20.0, 0.5
 """The rate is at least the trained one over the first: where hardly any pair is right the estimate falls to zero."""
 _CHUNK_PAIRS = 50_000
 
-_TRUST = 0.5
-"""How far the estimated base rate is believed, in log-odds: it is off by up to three times on the labelled sets."""
+_STRETCH, _MOST_SHIFT = 2.0, 3.0
+"""The estimate moves half as far from the trained rate as the true one on sets the scorer never saw (docs/grouping.md,
+"The base rate"), so its move in log-odds is doubled; nothing moves further than the second."""
 
 
 class Scorer(NamedTuple):
@@ -99,7 +100,7 @@ def correct_base_rate(scorer: Scorer, odds: npt.NDArray[np.float64]) -> npt.NDAr
         if abs(estimate - rate) < 1e-4 * rate:
             break
         rate = estimate
-    shift = _TRUST * (np.log(rate / (1 - rate)) - trained)
+    shift = np.clip(_STRETCH * (np.log(rate / (1 - rate)) - trained), -_MOST_SHIFT, _MOST_SHIFT)
     corrected: npt.NDArray[np.float64] = np.round(1 / (1 + np.exp(-odds - shift)), 9)
     return corrected
 

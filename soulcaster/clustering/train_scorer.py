@@ -1,8 +1,9 @@
 """Fits the scorer on labelled reports: `python -m soulcaster.clustering.train_scorer DATA_DIR` writes its weights.
 
-DATA_DIR holds one folder a set with `data.parquet` (columns text, label, and title and body where there are any). Of
-each set of duplicates, thinned copies with mostly lone reports stand beside it, and small draws of intent sets teach
-short texts and larger groups: real trackers lie between those. Only numeric weights are written, no text.
+DATA_DIR holds one folder a set with `data.parquet` (columns title, body, label). Each set stands there four ways or
+more: whole and thinned to mostly lone reports (real trackers lie between), with and without bodies (so that a short
+text is no sign of a duplicate). All are weighted to one base rate: the scorer learns what tells pairs apart within a
+set, never which set has many. Only numeric weights are written, no text. The same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from soulcaster.clustering.features import FEATURES, measure_pairs
 from soulcaster.clustering.neighborhood import find_neighborhood
@@ -24,14 +26,16 @@ from soulcaster.clustering.scorer import Scorer
 from soulcaster.text import embedding_text
 
 DUPLICATE_SETS = ("labelled_dup_openoffice", "labelled_dup_firefox", "labelled_dup_seamonkey")
-INTENT_SETS = ("labelled_banking77", "labelled_clinc150")
-_NOT_A_GROUP = "oos"
-_INTENT_WEIGHT = 0.5
+_VERSION = "pair-scorer-2"
+_BASE_RATE = 0.015
+"""Share of same-problem pairs among candidates that every set is weighted to; corpora lie on both sides of it."""
 _THINNED = ((0, 0.92), (1, 0.6))
 """Seed and share of the groups of which one report alone is kept."""
 
 _N_BINS = 48
 _ROUNDS = 200
+
+Embed = Callable[[list[str]], npt.NDArray[np.float32]]
 
 
 class LabelledSet(NamedTuple):
@@ -56,41 +60,41 @@ class TrainingPairs(NamedTuple):
     name: str
     values: npt.NDArray[np.float32]
     is_same: npt.NDArray[np.bool_]
-    weight: float
 
 
-def read_set(folder: Path, embed: Callable[[list[str]], npt.NDArray[np.float32]]) -> LabelledSet:
-    """A labelled set with its vectors, one row a text, in the order of the file; of an intent set a small draw."""
+def read_set(folder: Path, embed: Embed) -> LabelledSet:
+    """A labelled set with its vectors, one row a text, in the order of the file."""
     frame = pl.read_parquet(folder / "data.parquet")
-    label = frame["label"].cast(pl.String)
-    alone = pl.Series([f"{_NOT_A_GROUP}-{row}" for row in range(frame.height)], dtype=pl.String)
-    frame = frame.with_columns(truth=label.zip_with(label != _NOT_A_GROUP, alone).rank("dense").cast(pl.Int64))
-    if folder.name in INTENT_SETS:
-        frame = frame[_draw_small_groups(frame["truth"].to_numpy())]
-    if "title" not in frame.columns:
-        frame = frame.with_columns(title=pl.lit(""), body=pl.col("text"))
     titles, bodies = frame["title"].fill_null("").to_list(), frame["body"].fill_null("").to_list()
-    matrix = embed([embedding_text(title, body) for title, body in zip(titles, bodies, strict=True)])
-    return LabelledSet(folder.name, matrix, titles, bodies, frame["truth"].to_numpy())
+    return _embedded(folder.name, titles, bodies, frame["label"].rank("dense").cast(pl.Int64).to_numpy(), embed)
+
+
+def without_bodies(labelled: LabelledSet, embed: Embed) -> LabelledSet:
+    """The same reports as if people had written a title only."""
+    return _embedded(labelled.name, labelled.titles, [""] * len(labelled.bodies), labelled.truth, embed)
 
 
 def training_pairs(labelled: LabelledSet) -> list[TrainingPairs]:
-    """The pairs a set contributes: itself and thinned copies, or for an intent set one small draw."""
-    if labelled.name in INTENT_SETS:
-        return [_measured(labelled, _INTENT_WEIGHT)]
+    """The pairs a set contributes: those of itself, and of thinned copies where most reports have a duplicate."""
     copies = [labelled]
     if len(np.unique(labelled.truth)) < 0.8 * len(labelled.truth):
         copies += [labelled.only(_thin(labelled.truth, seed, share)) for seed, share in _THINNED]
-    return [_measured(copy, 1.0) for copy in copies]
+    return [_measured(copy) for copy in copies]
 
 
 def fit(sets: list[TrainingPairs], version: str) -> Scorer:
-    """A scorer from measured pairs. Every set weighs by the root of its same-problem pairs, none drowns the others."""
+    """A scorer from measured pairs. Every set weighs by the root of its same-problem pairs, none drowns the others.
+
+    Within a set same-problem pairs are `_BASE_RATE` of the weight. Without that the curves learn the sets' rates: where
+    intents were the only short texts, "short" spoke for the same problem.
+
+    Args:
+        sets: pairs of each set, with one same-problem pair at least.
+        version: written into the scorer.
+    """
     values = np.concatenate([pairs.values for pairs in sets])
     same = np.concatenate([pairs.is_same for pairs in sets])
-    weight = np.concatenate(
-        [np.full(len(pairs.is_same), pairs.weight / np.sqrt(max(1, pairs.is_same.sum()))) for pairs in sets]
-    )
+    weight = np.concatenate([_weights(pairs.is_same) for pairs in sets])
     quantiles = np.linspace(0, 1, _N_BINS + 1)[1:-1]
     tail = 1 - np.geomspace(0.1, 0.0005, 16)
     edges = [
@@ -104,8 +108,9 @@ def fit(sets: list[TrainingPairs], version: str) -> Scorer:
         monotonic_cst=list(FEATURES.values()), interaction_cst=[{position} for position in range(len(FEATURES))],
         early_stopping=False, random_state=0,
     )  # fmt: skip
-    model.fit(codes, same, sample_weight=weight / weight.mean())
-    return _tabulate(model, values, codes, edges, version, float(np.average(same, weights=weight)))
+    with threadpool_limits(1):  # its threads wait by spinning: beside other work two take minutes for seconds
+        model.fit(codes, same, sample_weight=weight / weight.mean())
+    return _tabulate(model, values, codes, edges, version)
 
 
 def save(scorer: Scorer, path: Path) -> None:
@@ -114,9 +119,25 @@ def save(scorer: Scorer, path: Path) -> None:
     np.savez_compressed(path, **scorer._asdict())
 
 
-def _measured(labelled: LabelledSet, weight: float) -> TrainingPairs:
+def _embedded(
+    name: str, titles: list[str], bodies: list[str], truth: npt.NDArray[np.int64], embed: Embed
+) -> LabelledSet:
+    matrix = embed([embedding_text(title, body) for title, body in zip(titles, bodies, strict=True)])
+    return LabelledSet(name, matrix, titles, bodies, truth)
+
+
+def _measured(labelled: LabelledSet) -> TrainingPairs:
     pairs = measure_pairs(labelled.matrix, find_neighborhood(labelled.matrix), labelled.titles, labelled.bodies)
-    return TrainingPairs(labelled.name, pairs.values, labelled.truth[pairs.left] == labelled.truth[pairs.right], weight)
+    return TrainingPairs(labelled.name, pairs.values, labelled.truth[pairs.left] == labelled.truth[pairs.right])
+
+
+def _weights(is_same: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Weight of every pair of a set, float64 (m,)."""
+    n_same = int(is_same.sum())
+    of_same = 1 / np.sqrt(n_same)
+    of_others = of_same * n_same / (len(is_same) - n_same) * (1 - _BASE_RATE) / _BASE_RATE
+    weights: npt.NDArray[np.float64] = np.where(is_same, of_same, of_others)
+    return weights
 
 
 def _thin(truth: npt.NDArray[np.int64], seed: int, share: float) -> npt.NDArray[np.int64]:
@@ -131,22 +152,12 @@ def _thin(truth: npt.NDArray[np.int64], seed: int, share: float) -> npt.NDArray[
     return np.flatnonzero(is_kept)
 
 
-def _draw_small_groups(truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Rows of a draw with one to twelve texts a group and about a quarter of lone texts where the set has them."""
-    rng = np.random.default_rng(5)
-    groups, sizes = np.unique(truth, return_counts=True)
-    drawn = [rng.permutation(np.flatnonzero(truth == group))[: rng.integers(1, 13)] for group in groups[sizes > 1]]
-    alone = np.flatnonzero(np.isin(truth, groups[sizes == 1]))
-    return np.sort(np.concatenate([*drawn, rng.permutation(alone)[:600]]))
-
-
 def _tabulate(
     model: HistGradientBoostingClassifier,
     values: npt.NDArray[np.float32],
     codes: npt.NDArray[np.float32],
     edges: list[npt.NDArray[np.float32]],
     version: str,
-    base_rate: float,
 ) -> Scorer:
     """The model as one table: without interactions it is a sum, so one feature at a time gives every step."""
     knots = np.full((len(edges), max(len(edge) for edge in edges) + 1), np.inf, dtype=np.float32)
@@ -166,7 +177,7 @@ def _tabulate(
         knots[position, : len(filled)] = sums[filled] / counts[filled]
         steps[position, : len(filled)] = found[filled] - mean
         intercept += mean
-    return Scorer(version, knots, steps, intercept, base_rate)
+    return Scorer(version, knots, steps, intercept, _BASE_RATE)
 
 
 def main() -> None:
@@ -179,13 +190,14 @@ def main() -> None:
     asked = parser.parse_args()
     embed = MiniLMEmbedder().embed
     pairs = []
-    for name in DUPLICATE_SETS + INTENT_SETS:
+    for name in DUPLICATE_SETS:
         if not (asked.data_dir / name / "data.parquet").exists():
             sys.exit(f"Training needs {asked.data_dir / name / 'data.parquet'}, which is absent.")
-        pairs += training_pairs(read_set(asked.data_dir / name, embed))
-    scorer = fit(pairs, "pair-scorer-1")
+        whole = read_set(asked.data_dir / name, embed)
+        pairs += training_pairs(whole) + training_pairs(without_bodies(whole, embed))
+    scorer = fit(pairs, _VERSION)
     save(scorer, asked.out)
-    sys.stdout.write(f"{asked.out}: {sum(len(copy.values) for copy in pairs):,} pairs of {len(pairs)} sets\n")
+    sys.stdout.write(f"{asked.out}: {sum(len(copy.values) for copy in pairs):,} pairs of {len(pairs)} copies of sets\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,11 @@ from soulcaster.embedders.minilm import MiniLMEmbedder
 from soulcaster.text import embedding_text
 
 
+def log(probability: float) -> float:
+    """Log-odds."""
+    return float(np.log(probability / (1 - probability)))
+
+
 @pytest.mark.parametrize(("name", "sign"), [(name, sign) for name, sign in FEATURES.items() if sign])
 def test_more_of_a_signal_never_speaks_the_other_way(name, sign):
     """Every curve whose sign is known goes one way only."""
@@ -34,13 +39,13 @@ def test_a_missing_signal_says_nothing():
     assert load_scorer().intercept == pytest.approx(log_odds(load_scorer(), values)[0], abs=1e-5)
 
 
-def test_the_base_rate_follows_the_pairs_halfway():
-    """Pairs that mostly look alike raise the rate, pairs that do not lower it, neither without bound."""
+def test_the_base_rate_follows_the_pairs():
+    """Pairs that mostly look alike raise the rate, pairs that do not lower it, neither more than twentyfold."""
     scorer = load_scorer()
-    high, low = np.full(1000, 4.0), np.full(1000, -12.0)
+    high, low = (log(correct_base_rate(scorer, np.full(1000, odds))[0]) for odds in (4.0, -12.0))
 
-    assert correct_base_rate(scorer, high)[0] > 1 / (1 + np.exp(-4.0))
-    assert 0 < correct_base_rate(scorer, low)[0] < 1 / (1 + np.exp(12.0))
+    assert 4.0 < high <= 7.01
+    assert -15.01 <= low < -12.0
     assert [] == correct_base_rate(scorer, np.empty(0)).tolist()
 
 
