@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_table
+
+if TYPE_CHECKING:
+    from soulcaster.backtest import Backtest
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M"]
@@ -56,7 +59,11 @@ def backtest(
     if as_json:
         typer.echo(result.model_dump_json())
         return
-    header = ["at", "items", "new", "clusters", "noise", "ids kept", "seconds", *(["pair f1"] if labels else [])]
+    _print(result)
+
+
+def _print(result: Backtest) -> None:
+    is_measured = any(step.quality for step in result.steps)
     rows = [
         [
             f"{step.at:%Y-%m-%d %H:%M}", f"{step.n_items:,}", f"{step.n_new:,}", f"{step.n_clusters:,}",
@@ -65,7 +72,8 @@ def backtest(
         ]
         for step in result.steps
     ]  # fmt: skip
-    print_table(header, rows)
+    header = ["at", "items", "new", "clusters", "noise", "ids kept", "seconds"]
+    print_table([*header, *(["pair f1"] if is_measured else [])], rows)
     if result.median_delay_days is None:
         typer.echo("No cluster of the last step began after the first one; choose an earlier --from.")
     else:
