@@ -44,6 +44,7 @@ class SourceOptions(BaseModel):
 
     search: str | None = Field(None, max_length=500, description="Reddit: search terms. Sentry: issue query.")
     include_comments: bool = Field(default=False, description="Comments become items too (Reddit, GitHub).")
+    include_discussions: bool = Field(default=False, description="Discussions become items too (GitHub, with a token).")
     labels: list[str] = Field(default_factory=list, max_length=20, description="GitHub: issues with all of these.")
     environments: list[str] = Field(default_factory=list, max_length=20, description="Sentry: any of these.")
     levels: list[Literal["debug", "info", "warning", "error", "fatal"]] = Field(
@@ -66,7 +67,15 @@ class SourceOptions(BaseModel):
 _OPTIONS_OF: dict[Kind, set[str]] = {
     "reddit": {"search", "include_comments", "way", "client_id_variable", "client_secret_variable", "base_url"},
     "github": {
-        *("include_comments", "labels", "token_variable", "client_id_variable", "client_secret_variable", "base_url"),
+        *(
+            "include_comments",
+            "include_discussions",
+            "labels",
+            "token_variable",
+            "client_id_variable",
+            "client_secret_variable",
+            "base_url",
+        ),
     },
     "sentry": {"search", "environments", "levels", "token_variable", "base_url"},
     "generic": {"mapping", "base_url"},

@@ -23,7 +23,17 @@ from soulcaster.errors import PermanentError
 from soulcaster.items import item_id
 from soulcaster.models import FeedbackItem, Outcome
 from soulcaster.settings import Settings, read_secret
-from soulcaster.sources import generic, generic_api, github, github_api, reddit, reddit_api, sentry, sentry_api
+from soulcaster.sources import (
+    generic,
+    generic_api,
+    github,
+    github_api,
+    github_discussions,
+    reddit,
+    reddit_api,
+    sentry,
+    sentry_api,
+)
 from soulcaster.sources.mapping import load_mapping
 from soulcaster.sources.wire import Page
 
@@ -64,7 +74,7 @@ def read_window(settings: Settings, source: ConfiguredSource, start: datetime, e
     with ExitStack() as stack:
         if source.kind == "github":
             client = _github_client(settings, source, stack)
-            begin = dict.fromkeys(("issues", "issues/comments"), start.isoformat())
+            begin = dict.fromkeys(("issues", "issues/comments", "discussions"), start.isoformat())
             yield from _github_lists(client, source, begin, end)
         elif source.kind == "reddit":
             yield from _reddit_window(settings, source, start, end, stack)
@@ -101,6 +111,11 @@ def _github_lists(client: Github, source: ConfiguredSource, cursor: Cursor, unti
         for page in github_api.fetch_comments(client, name, cursor, until=until):
             cursor = page.cursor
             yield page, _parsed(partial(github.parse_payload, include_comments=True), page)
+    if options.include_discussions and not client.requester.auth:
+        yield Page([], cursor, github_api.find_way(client), "discussions are listed to those with a token only"), []
+    elif options.include_discussions:
+        for page in github_discussions.fetch_discussions(client, name, cursor, until=until):
+            yield page, _parsed(github.parse_payload, page)
 
 
 def _github_pages(settings: Settings, project_id: str, source: ConfiguredSource, stack: ExitStack) -> Pages:
@@ -118,10 +133,12 @@ def _github_pages(settings: Settings, project_id: str, source: ConfiguredSource,
 
 def _issues_to_check(settings: Settings, project_id: str, source: ConfiguredSource) -> list[str]:
     """The next known issues in turn, by id."""
-    known = _read(
-        settings,
-        lambda con: store.list_known_ids(con, project_id, "github", source.name, prefix="", limit=_MOST_KNOWN_ISSUES),
-    )
+    # GitHub knows no issue of a discussion's number: asked for, it would seem deleted.
+    find = partial(
+        store.list_known_ids, project_id=project_id, source="github", channel=source.name, prefix="",
+        limit=_MOST_KNOWN_ISSUES, not_in_url="/discussions/",
+    )  # fmt: skip
+    known = _read(settings, find)
     issues = sorted(external_id for external_id in known if external_id.rpartition("#")[2].isdigit())
     last = source.cursor.get("checked", "")
     following = [external_id for external_id in issues if external_id > last]

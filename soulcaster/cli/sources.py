@@ -30,6 +30,7 @@ def add(
     source: SourceId,
     search: Annotated[str | None, typer.Option(help="Reddit: search terms. Sentry: issue query.")] = None,
     comments: Annotated[bool, typer.Option("--comments", help="Comments become items too (Reddit, GitHub).")] = False,
+    discussions: Annotated[bool, typer.Option("--discussions", help="GitHub: discussions become items too.")] = False,
     label: Annotated[list[str] | None, typer.Option(help="GitHub: only issues with all of these.")] = None,
     environment: Annotated[list[str] | None, typer.Option(help="Sentry: any of these environments.")] = None,
     level: Annotated[list[str] | None, typer.Option(help="Sentry: any of these levels.")] = None,
@@ -52,7 +53,8 @@ def add(
 
     kind, name = parse_source_id(source)
     given: dict[str, Any] = {
-        "search": search, "include_comments": comments, "labels": label, "environments": environment, "levels": level,
+        "search": search, "include_comments": comments, "include_discussions": discussions,
+        "labels": label, "environments": environment, "levels": level,
         "way": None if way == "auto" else way, "token_variable": token_variable, "base_url": base_url,
         "mapping": mapping, "client_id_variable": client_id_variable, "client_secret_variable": client_secret_variable,
     }  # fmt: skip

@@ -182,17 +182,27 @@ def save_state(
 
 
 def list_known_ids(
-    con: duckdb.DuckDBPyConnection, project_id: str, source: str, channel: str, *, prefix: str, limit: int
+    con: duckdb.DuckDBPyConnection,
+    project_id: str,
+    source: str,
+    channel: str,
+    *,
+    prefix: str,
+    limit: int,
+    not_in_url: str | None = None,
 ) -> list[str]:
-    """external_ids that begin with `prefix`, of the channel's items that are not gone, newest first."""
+    """external_ids that begin with `prefix`, of the channel's items that are not gone, newest first.
+
+    Items whose address contains `not_in_url` are left out.
+    """
     rows = con.execute(
         """
         SELECT external_id FROM items
         WHERE project_id = $1 AND source = $2 AND lower(channel) = lower($3) AND state NOT IN ('removed', 'deleted')
-            AND starts_with(external_id, $4)
+            AND starts_with(external_id, $4) AND ($6 IS NULL OR url IS NULL OR NOT contains(url, $6))
         ORDER BY created_at DESC, external_id LIMIT $5
         """,
-        [project_id, source, channel, prefix, limit],
+        [project_id, source, channel, prefix, limit, not_in_url],
     ).fetchall()
     return [external_id for (external_id,) in rows]
 

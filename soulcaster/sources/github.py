@@ -283,7 +283,7 @@ def _parse_thread(thread: Record, whole: Record, repository: str | None) -> Feed
         state=state,
         state_reason=state_reason,
         duplicate_of=_declared_duplicate(body, external_id),
-        labels=_labels(thread),
+        labels=[*_labels(thread), *_category(thread)],
         payload=compact_json(whole),
     )
 
@@ -352,9 +352,16 @@ def _trust(record: Record) -> Trust:
 
 
 def _state(thread: Record) -> tuple[ItemState, str | None]:
-    """Open unless GitHub says closed; a locked or converting discussion is still open."""
+    """Open unless GitHub says closed; a locked or converting discussion is still open, an answered one too."""
     state = find_text(thread, "state")
-    return ("closed" if state == "closed" else "open"), find_text(thread, "state_reason")
+    reason = find_text(thread, "state_reason") or ("answered" if find_text(thread, "answer_html_url") else None)
+    return ("closed" if state == "closed" else "open"), reason
+
+
+def _category(thread: Record) -> list[str]:
+    """A discussion's category, as one more label."""
+    name = find_text(find_record(thread, "category") or {}, "name")
+    return [printable(name)] if name else []
 
 
 def _labels(thread: Record) -> list[str]:

@@ -72,7 +72,7 @@ def make_client(
         integration = GithubIntegration(auth=Auth.AppAuth(app[0], app[1]), **given)
         return integration.get_repo_installation(owner, name).get_github_for_installation()
     except (GithubException, OSError) as error:
-        raise _translated(error, f"the GitHub App's installation on {repository!r}") from error
+        raise translated(error, f"the GitHub App's installation on {repository!r}") from error
     except Exception as error:  # the key is parsed by whichever crypto library PyGithub has, each with its own errors
         raise PermanentError(
             f"Signing in as a GitHub App for {repository!r} failed: expected a private key in PEM form."
@@ -140,11 +140,11 @@ def find_gone(client: Github, repository: str, external_ids: list[str]) -> Itera
             _, found = client.requester.requestJsonAndCheck("GET", f"/repos/{repository}/issues/{number}")
         except GithubException as error:
             if error.status not in (404, 410):
-                raise _translated(error, what) from error
+                raise translated(error, what) from error
             yield Gone(external_id, "deleted", "deleted", None)
             continue
         except (OSError, ValueError, RuntimeError) as error:
-            raise _translated(error, what) from error
+            raise translated(error, what) from error
         place = find_place(found)
         if place is not None and place.casefold() != external_id.casefold():
             yield Gone(external_id, "removed", "transferred", place)
@@ -169,11 +169,11 @@ def _fetch(
         headers, found = _get(client, link or f"/repos/{repository}/{path}", None if link else parameters, what)
         things = wire.records(found, what)
         _check_names(things, repository)
-        newest = max((time for thing in things if (time := _changed_at(thing))), default=None)
+        newest = max((time for thing in things if (time := changed_at(thing))), default=None)
         if newest and (watermark is None or newest > watermark):
             watermark = newest
         cursor = cursor | ({path: watermark.isoformat()} if watermark else {})
-        wanted = [thing for thing in things if not (until and (time := _changed_at(thing)) and time >= until)]
+        wanted = [thing for thing in things if not (until and (time := changed_at(thing)) and time >= until)]
         yield Page(wanted, cursor, find_way(client))
         following = wire.find_next_link(headers, client.requester.base_url)
         if following is None or (until and newest and newest >= until):
@@ -193,7 +193,8 @@ def _check_names(things: list[Record], repository: str) -> None:
             )
 
 
-def _changed_at(thing: Record) -> datetime | None:
+def changed_at(thing: Record) -> datetime | None:
+    """When a thing last changed (aware UTC); None when it does not say, or says a time that is yet to come."""
     try:
         found = find_iso_time(thing, "updated_at")
     except PermanentError:
@@ -207,14 +208,15 @@ def _get(client: Github, url: str, parameters: dict[str, str] | None, what: str)
     try:
         headers, found = client.requester.requestJsonAndCheck("GET", url, parameters=parameters)
     except (GithubException, OSError, ValueError, RuntimeError) as error:
-        raise _translated(error, what) from error
+        raise translated(error, what) from error
     kind = str(headers.get("content-type", "")).lower()
     if "charset=" in kind and "utf-8" not in kind:
         raise TransientError(f"Reading {what} failed: expected UTF-8, got content type {kind[:60]!r}.")
     return {name: str(value) for name, value in headers.items()}, found
 
 
-def _translated(error: Exception, what: str) -> SoulcasterError:
+def translated(error: Exception, what: str) -> SoulcasterError:
+    """What an error of PyGithub, or of the wire below it, means: again later, or tell a human."""
     if not isinstance(error, GithubException):
         if isinstance(error, RuntimeError):
             return PermanentError(f"Reading {what} failed: the server redirects elsewhere; check base_url.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ class GitHubServer(Wire):
     is_token_needed: bool = True
     issues: dict[int, dict[str, Any]] = field(default_factory=dict)
     comments: dict[int, dict[str, Any]] = field(default_factory=dict)
+    discussions: dict[int, dict[str, Any]] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     moved: dict[int, dict[str, Any]] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=lambda: {"X-RateLimit-Remaining": "4999"})
@@ -45,6 +47,17 @@ class GitHubServer(Wire):
             "html_url": f"https://github.com/{self.repository}/{kind}/{number}#issuecomment-{comment_id}",
             "issue_url": f"{self.url}/repos/{self.repository}/issues/{number}",
             "created_at": updated_at, "updated_at": updated_at,
+        }  # fmt: skip
+
+    def discuss(self, number: int, title: str, updated_at: str, *, answer: str | None = None) -> None:
+        """Begin a discussion, or answer it."""
+        page = f"https://github.com/{self.repository}/discussions/{number}"
+        self.discussions[number] = {
+            "number": number, "title": title, "body": f"How about this: {title}", "url": page, "closed": False,
+            "createdAt": "2026-01-01T00:00:00Z", "updatedAt": updated_at, "stateReason": None,
+            "authorAssociation": "NONE", "author": {"login": "mo"}, "category": {"name": "Q&A"},
+            "answer": {"url": f"{page}#discussioncomment-{answer}"} if answer else None,
+            "labels": {"nodes": [{"name": "export"}]},
         }  # fmt: skip
 
 
@@ -73,6 +86,10 @@ def _answer(state: GitHubServer, request: Request) -> Answer:
         return answer
     if state.is_token_needed and request.headers.get("authorization") != f"token {TOKEN}":
         return Answer(401, {"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest"})
+    return _discussions(state, request) if request.path == "/graphql" else _rest(state, request)
+
+
+def _rest(state: GitHubServer, request: Request) -> Answer:
     match = _PLACE.fullmatch(request.path)
     if match is None or match[1].casefold() != state.repository.casefold():
         return Answer(404, {"message": "Not Found", "documentation_url": "https://docs.github.com/rest"})
@@ -81,6 +98,17 @@ def _answer(state: GitHubServer, request: Request) -> Answer:
     if match[3]:
         return _one(state, int(match[3]))
     return _list(state, request, list((state.issues if match[2] == "issues" else state.comments).values()))
+
+
+def _discussions(state: GitHubServer, request: Request) -> Answer:
+    asked = json.loads(request.body)
+    assert "discussions(first: 50" in asked["query"]
+    assert "field: UPDATED_AT, direction: DESC" in asked["query"]
+    chosen = sorted(state.discussions.values(), key=lambda each: each["updatedAt"], reverse=True)
+    start = int(asked["variables"]["after"] or 0)
+    info = {"hasNextPage": start + 50 < len(chosen), "endCursor": str(start + 50)}
+    found = {"pageInfo": info, "nodes": chosen[start : start + 50]}
+    return Answer(payload={"data": {"repository": {"discussions": found}}}, headers=state.headers)
 
 
 def _one(state: GitHubServer, number: int) -> Answer:
