@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from app import queries
 from soulcaster.embedders import Embedder, make_embedder
 from soulcaster.settings import Settings, load_settings
-from soulcaster.similar import MIN_SEARCHED_SIMILARITY, SimilarCluster, find_similar
+
+if TYPE_CHECKING:
+    from soulcaster.similar import SimilarCluster
 
 _MOST_NEAR = 25
 
 
-def find_near(text: str, *, limit: int = _MOST_NEAR, least: float = MIN_SEARCHED_SIMILARITY) -> list[SimilarCluster]:
+def find_near(text: str, *, limit: int = _MOST_NEAR, is_report: bool = False) -> list[SimilarCluster]:
     """Clusters on show that say what `text` says in whatever words, nearest first; empty when nothing is embedded.
+
+    A search answers to less likeness than a report, because it is shorter.
 
     Raises:
         TransientError, PermanentError: as `find_similar`.
@@ -21,7 +27,8 @@ def find_near(text: str, *, limit: int = _MOST_NEAR, least: float = MIN_SEARCHED
     if not text.strip():
         return []
     settings = load_settings()
-    return _find(queries.project(), text.strip(), limit, least, queries.stamp(settings.duckdb_path), _name(settings))
+    version = queries.stamp(settings.duckdb_path)
+    return _find(queries.project(), text.strip(), limit, is_report, version, _name(settings))
 
 
 @st.cache_data(ttl="10m", max_entries=200, show_spinner=False)
@@ -29,11 +36,15 @@ def _find(
     project_id: str,
     text: str,
     limit: int,
-    least: float,
+    is_report: bool,
     stamp: tuple[int, ...],  # noqa: ARG001  part of the key
     embedder: str,
 ) -> list[SimilarCluster]:
-    return find_similar(queries.brief_settings(), project_id, text, limit=limit, least=least, embedder=_load(embedder))
+    from soulcaster import similar  # brings LanceDB, which no page needs before somebody searches
+
+    least = similar.MIN_SIMILARITY if is_report else similar.MIN_SEARCHED_SIMILARITY
+    settings = queries.brief_settings()
+    return similar.find_similar(settings, project_id, text, limit=limit, least=least, embedder=_load(embedder))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)

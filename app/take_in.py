@@ -13,7 +13,6 @@ from app.words import count, number, plain, title_of, told
 from soulcaster.ingest import add_typed, import_path
 from soulcaster.models import ImportReport
 from soulcaster.settings import load_settings
-from soulcaster.similar import MIN_SIMILARITY
 from soulcaster.sources.tabular import ColumnMap
 
 _KINDS = ("csv", "jsonl", "parquet")
@@ -55,7 +54,7 @@ def _typed() -> None:
 
 
 def _alike(words: str) -> None:
-    found = searching.find_near(words, limit=4, least=MIN_SIMILARITY)
+    found = searching.find_near(words, limit=4, is_report=True)
     if found:
         st.caption("Clusters that say something like it:")
     for each in found:
