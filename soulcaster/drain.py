@@ -12,12 +12,13 @@ from pathlib import Path
 
 from soulcaster.errors import PermanentError
 from soulcaster.ingest import store_outcomes
-from soulcaster.models import ImportReport, Outcome, Quarantined
+from soulcaster.models import SOURCES, ImportReport, Outcome, Quarantined
 from soulcaster.settings import Settings
-from soulcaster.sources import generic, github, inbox, manual, reddit, sentry
+from soulcaster.sources import generic, inbox
 from soulcaster.sources.fields import quarantine
 from soulcaster.sources.inbox import Delivery
 from soulcaster.sources.mapping import load_mapping
+from soulcaster.sources.payloads import parse_document
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +71,9 @@ def _outcomes(settings: Settings, path: Path) -> Iterator[tuple[str, Outcome]]:
 
 
 def _parse(settings: Settings, delivery: Delivery, payload: object) -> Iterator[Outcome]:
-    if delivery.source == "sentry":
-        yield from sentry.parse_payload(payload, resource=delivery.headers.get("sentry-hook-resource"))
-    elif delivery.source == "github":
-        yield from github.parse_payload(payload, event=delivery.headers.get("x-github-event"))
-    elif delivery.source == "reddit":
-        yield from reddit.parse_payload(payload)
-    elif delivery.source == "manual":
-        yield from manual.parse_payload(payload)
+    known = next((source for source in SOURCES if source == delivery.source), None)
+    if known:
+        yield from parse_document(payload, known, delivery.headers)
     else:
         try:
             mapping = load_mapping(settings.mappings_path, delivery.source)
