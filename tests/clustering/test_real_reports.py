@@ -76,3 +76,20 @@ def test_clusters_agree_with_declared_duplicates_better_than_chance_and_one_heap
 
     assert quality.bcubed_f1 > 0.65
     assert quality.pair_f1 > 10 * measure(np.zeros(len(truth)), truth).pair_f1
+
+
+def test_titles_of_several_projects_are_no_topics(shared_data_dir):
+    """Most of 1,200 titles of seven projects stay alone, and hardly any cluster joins two projects."""
+    frame = pl.read_parquet(shared_data_dir / "volume_github_issue_titles" / "data.parquet").unique(
+        "text", keep="first"
+    )
+    frame = frame.sort("id").sample(1200, seed=0)
+    titles = frame["text"].to_list()
+    matrix = MiniLMEmbedder().embed(titles)
+
+    labels = group_items(
+        matrix, np.arange(len(matrix)), titles=titles, bodies=[""] * len(titles), min_similarity=0.5
+    ).labels
+
+    assert 0.5 < (labels < 0).mean() < 0.95
+    assert measure(labels, frame["repo"].rank("dense").cast(pl.Int64).to_numpy()).bcubed_precision > 0.97
