@@ -50,8 +50,7 @@ def recluster(
     """Group all items of the project anew, obey people's edits, store the result; with `dry_run` only report it.
 
     The result is published when its churn is at most `auto_publish_max_churn` and no cluster that is being fixed is
-    cut, swallowed or lost; the first always is. A project without items gets an empty run. Ids of clusters and themes
-    live on where their items do.
+    cut, swallowed or lost; the first always is. Without items the run is empty. Ids live on where their items do.
 
     Raises:
         TransientError: another re-clustering published meanwhile; nothing was written.
@@ -66,14 +65,7 @@ def recluster(
     known = hashes.filter(~hashes.is_in(pl.Series(missing, dtype=pl.String).implode()))
     text_of_item = _text_rows(given.items, known)
     texts = read(settings.duckdb_path, lambda con: embedding.list_texts(con, known.to_list()), timeout_seconds=wait)
-    around = recall_neighborhood(
-        settings.neighbors_path / f"{make_id(project_id, embedder.model_id, [], ())}.npy",
-        embedder.model_id,
-        known.to_list(),
-        matrix,
-        keep=not dry_run,
-        on_progress=on_progress,
-    )
+    memory = settings.neighbors_path / f"{make_id(project_id, embedder.model_id, [], ())}.npy"
     found = groups.group_items(
         matrix,
         text_of_item,
@@ -82,17 +74,18 @@ def recluster(
         bodies=texts["body"].to_list(),
         min_cluster_size=settings.min_cluster_size,
         min_similarity=settings.min_similarity,
-        around=around,
+        around=recall_neighborhood(
+            memory, embedder.model_id, known.to_list(), matrix, keep=not dry_run, on_progress=on_progress
+        ),
     )
     found, contradictions = _obey(given, found, matrix, text_of_item)
     rows = _run_rows(project_id, given, found, embedder.model_id, _parameters(settings, len(missing)), started)
     churn = _churn(settings, given, rows, contradictions)
     if not dry_run:
+        base = given.published_run_id
         write(
             settings.duckdb_path,
-            lambda con: runs.write_run(
-                con, project_id, rows, churn, expected_run_id=given.published_run_id, actor=actor
-            ),
+            lambda con: runs.write_run(con, project_id, rows, churn, expected_run_id=base, actor=actor),
             timeout_seconds=wait,
         )
     return _report(rows, started, published=not dry_run and not churn.waits_because)

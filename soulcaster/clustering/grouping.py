@@ -65,7 +65,6 @@ def group_items(
 
     Items with the same text or an equal code in one of `keys` always share a cluster, and `min_cluster_size` of them
     are one even when nothing else is near. For linkage they count as one point.
-
     `matrix` is float32 (n_texts, d), L2-normalised; `text_of_item` int64 (n_items,), its row, -1 where an item has no
     vector: such items are noise. `keys` are int64 (n_items,) codes each, -1 = none, the strongest first. `titles` and
     `bodies` are n_texts strings; without them only the vectors speak. Texts below `min_similarity` (cosine) are never
