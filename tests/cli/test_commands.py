@@ -185,7 +185,19 @@ def test_doctor_finds_a_healthy_home_healthy_and_prints_no_secret(demo_home):
 
     findings = json.loads(done.stdout.splitlines()[-1])["findings"]
     assert 0 == done.returncode, done.stdout
-    subjects = {"python", "packages", "home", "store", "embedder", "index", "inbox", "secrets", "fixes", "ports"}
+    subjects = {
+        "python",
+        "packages",
+        "home",
+        "store",
+        "embedder",
+        "index",
+        "inbox",
+        "secrets",
+        "fixes",
+        "ports",
+        "sign-in",
+    }
     assert subjects == {finding["subject"] for finding in findings}
     assert "s3cr3t-canary" not in done.stdout + done.stderr
 
