@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import cluster_actions, cluster_table, item_actions, queries
+from app import cluster_actions, cluster_table, item_actions, queries, suggested_merges
 from app.charts import show_by_time
 from app.item_card import REASON_LABELS, choose_items, show_item, show_items_table
 from app.words import BURST_LABEL, SOURCE_LABELS, STATUS_LABELS, ago, count, exact, number, plain, title_of, told
@@ -52,7 +52,7 @@ def page() -> None:
             _exemplars(cluster)
             _items(cluster, run_id)
             item_actions.show_near(cluster.cluster_id, run_id)
-        _history(cluster)
+        _history(cluster, run_id)
 
 
 def _head(cluster: ClusterRow) -> None:
@@ -108,8 +108,13 @@ def _summary(cluster: ClusterRow) -> None:
     with st.container(border=True):
         if cluster.summary:
             st.text(cluster.summary)
-        if cluster.terms:
-            st.markdown(" ".join(f":gray-badge[{plain(term)}]" for term in cluster.terms[:12]))
+        for hint in cluster.hints or ():
+            st.text(f"→ {hint}", help="How it may be reproduced, from the feedback.")
+        told_of = {"kind": cluster.kind, "severity": cluster.severity}
+        badges = [f":blue-badge[{name} {plain(word)}]" for name, word in told_of.items() if word]
+        badges += [f":gray-badge[{plain(term)}]" for term in cluster.terms[:12]]
+        if badges:
+            st.markdown(" ".join(badges))
         st.caption(_method(cluster))
 
 
@@ -162,7 +167,7 @@ def _items(cluster: ClusterRow, run_id: str | None) -> None:
         show_item(frame.row(by_predicate=pl.col("item_id") == picked, named=True), cluster.terms)
 
 
-def _history(cluster: ClusterRow) -> None:
+def _history(cluster: ClusterRow, run_id: str | None) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("History", anchor=False)
@@ -175,6 +180,7 @@ def _history(cluster: ClusterRow) -> None:
             st.markdown(f"{_event(row, cluster.cluster_id)} · {ago(row['created_at'])}", help=exact(row["created_at"]))
         item_actions.show_log(cluster.cluster_id)
     with right:
+        suggested_merges.show(cluster.cluster_id, run_id)
         st.subheader(
             "Near by", anchor=False, help="Clusters that share telling words or the theme. Words, not meaning."
         )

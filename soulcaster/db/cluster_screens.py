@@ -51,6 +51,9 @@ class ClusterRow(BaseModel):
     summary: str | None
     terms: list[str]
     summary_method: str | None
+    hints: list[str] | None
+    severity: str | None
+    kind: str | None
     is_title_current: bool
     created_at: datetime
     theme_id: str | None
@@ -228,7 +231,8 @@ def find_cluster(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: st
         con,
         """
         SELECT CAST(c.cluster_id AS VARCHAR) AS cluster_id, c.status, c.title, c.summary, c.terms, c.summary_method,
-            coalesce(c.summarized_hash = r.membership_hash, false) AS is_title_current, c.created_at,
+            c.hints, c.severity, c.kind, c.created_at,
+            coalesce(c.summarized_hash = r.membership_hash, false) AS is_title_current,
             CAST(r.theme_id AS VARCHAR) AS theme_id, t.title AS theme
         FROM clusters c
         LEFT JOIN run_clusters r ON r.cluster_id = c.cluster_id AND r.run_id = CAST($run_id AS UUID)
