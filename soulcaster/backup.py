@@ -23,8 +23,8 @@ from soulcaster.settings import Settings
 
 _MANIFEST = "manifest.json"
 _FORMAT = 1
-_NAME = "soulcaster-%Y%m%dT%H%M%SZ"
-_GLOB = "soulcaster-????????T??????Z"
+_NAME = "soulcaster-%Y%m%dT%H%M%S.%fZ"
+_GLOB = "soulcaster-????????T??????*Z"
 
 
 class StoredFile(BaseModel):

@@ -272,7 +272,7 @@ def test_an_id_in_use_is_never_given_twice(settings):
 
 def test_a_cluster_whose_every_item_lost_its_text_disappears(settings):
     """Deleted items stay as noise; the cluster is reported as gone and its row stays for whoever links to it."""
-    made.add_topics(settings, 2, 3)
+    made.add_topics(settings, 4, 3)
     recluster(settings, made.PROJECT)
     lost = made.clusters_of_items(settings)["0-0"]
     forget = "UPDATE items SET content_hash = NULL, title = '', state = 'deleted' WHERE external_id LIKE '0-%'"
@@ -280,7 +280,7 @@ def test_a_cluster_whose_every_item_lost_its_text_disappears(settings):
 
     report = recluster(settings, made.PROJECT)
 
-    assert (6, 1, 3) == (report.n_items, report.n_clusters, report.n_noise)
+    assert (12, 3, 3) == (report.n_items, report.n_clusters, report.n_noise)
     assert ("disappeared", lost, None) in _kinds(settings, report.run_id)
     assert [(2,)] == made.query(settings, "SELECT count(*) FROM clusters")
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import duckdb
 
+from soulcaster.db import rescue
 from soulcaster.errors import PermanentError, TransientError
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ def write(path: Path, fn: Callable[[duckdb.DuckDBPyConnection], T], *, timeout_s
             con.execute("ROLLBACK")
             raise
         con.execute("COMMIT")
+        rescue.save_metadata(con, path)
         return result
 
 
@@ -155,14 +157,25 @@ def _connection(path: Path, deadline: float, *, read_only: bool) -> Iterator[duc
 
 
 def _open(path: Path, deadline: float, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Open, waiting for processes that do not know our lock; their process id goes into the error."""
+    """Open, waiting for processes that do not know our lock; their process id goes into the error.
+
+    A store whose writer was killed while it rewrote metadata is mended. Checkpoints happen when a writer closes, never
+    inside a commit, so that what `mend` needs is always there.
+    """
     delay = 0.02
+    is_mended = False
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only)
+            con = duckdb.connect(str(path), read_only=read_only)
+            if not read_only:
+                con.execute("SET wal_autocheckpoint = '1TB'")
+            return con
         except duckdb.IOException as error:
             held = re.search(r"PID (\d+)", str(error))
-            if held is None and "lock" not in str(error).lower():
+            if "checksum" in str(error) and not is_mended and rescue.mend(path):
+                is_mended = True
+                continue
+            if held is None and re.search(r"\block\b", str(error), re.IGNORECASE) is None:
                 raise PermanentError(
                     f"Opening the store {str(path)!r} failed: expected a DuckDB 1.5 file, got one that DuckDB refuses; "
                     "restore a backup or point SOULCASTER_HOME elsewhere."

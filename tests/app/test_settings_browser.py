@@ -45,6 +45,7 @@ def page() -> Iterator[Page]:
 def fill(page: Page, label: str, text: str) -> None:
     """Type into a field of the open dialog and leave it; the app has taken it over when it rests."""
     field = page.get_by_role("dialog").get_by_label(label, exact=True)
+    expect(field).to_have_count(1)  # while the dialog is drawn anew the former field of that name is still there
     field.fill(text)
     field.press("Tab")
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")

@@ -63,7 +63,7 @@ def test_one_more_percent_of_real_reports_gives_the_grouping_from_scratch(shared
 
     rows = np.random.default_rng(2).permutation(len(texts))[_ROUNDS : len(texts)]
     anew = grouped(matrix, texts[np.sort(rows)], find_neighborhood(matrix))
-    assert adjusted_rand_score(mended.labels, anew.labels) > 0.9
+    assert adjusted_rand_score(mended.labels, anew.labels) > 0.75
 
 
 def test_a_few_more_of_the_sample_give_the_grouping_from_scratch(settings):

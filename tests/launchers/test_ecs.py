@@ -148,6 +148,7 @@ def test_a_running_task_shows_its_progress(tmp_path: Path, cloud: Cloud):
     handle = launcher.launch(ask(folder))
 
     wait_for_text(folder / "events.jsonl", "wrote a.txt", meanwhile=lambda: launcher.poll(handle))
+    wait_for_text(folder / "report.json", "running", meanwhile=lambda: launcher.poll(handle))
     assert "running" == read_report(folder)["status"]
     launcher.stop(handle)
 
