@@ -282,7 +282,7 @@ def test_a_cluster_whose_every_item_lost_its_text_disappears(settings):
 
     assert (12, 3, 3) == (report.n_items, report.n_clusters, report.n_noise)
     assert ("disappeared", lost, None) in _kinds(settings, report.run_id)
-    assert [(2,)] == made.query(settings, "SELECT count(*) FROM clusters")
+    assert [(4,)] == made.query(settings, "SELECT count(*) FROM clusters")
 
 
 def test_of_two_refits_at_once_one_is_told_to_try_again(settings):

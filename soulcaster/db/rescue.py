@@ -1,10 +1,10 @@
 """Mends a store whose writer was killed in the middle of writing a metadata block. Knows DuckDB's file layout.
 
 A checkpoint writes new data into free blocks and switches over by its header, so a kill loses nothing. Metadata are
-the exception: a block of them holds parts of the old checkpoint and of the new one and is rewritten in place. A kill can
-cut that one write short (Linux stops a write between two pages when the process is killed), and DuckDB 1.5 then refuses
-the file for good. So every writer puts the metadata blocks aside before its checkpoint, and whoever finds the file
-refused puts them back: the header has not been switched, the write-ahead log is whole, and nothing is lost.
+the exception: a block of them holds parts of the old checkpoint and of the new one, and is rewritten in place. A kill
+can cut that one write short (Linux stops a write between two pages when the process is killed), and DuckDB 1.5 then
+refuses the file for good. So every writer puts the metadata blocks aside before its checkpoint, and whoever finds the
+file refused puts them back: the header has not been switched, the write-ahead log is whole, and nothing is lost.
 
 Found by the kill test of pulls: once in about three hundred kills. Layout: DuckDB storage format, three headers of
 4,096 bytes, then blocks of the size that the database header names.

@@ -55,7 +55,7 @@ def check(texts: pl.DataFrame, searched_rows: int) -> tuple[Grouping, np.ndarray
 
 @pytest.mark.shared_data
 def test_one_more_percent_of_real_reports_gives_the_grouping_from_scratch(shared_data_dir):
-    """Every label, theme, strength, reason and exemplar; and a frame fitted anew would hardly differ."""
+    """Every label, theme, strength, reason and exemplar; and a frame fitted anew would not differ much."""
     texts = pl.read_parquet(shared_data_dir / "labelled_dup_openoffice" / "data.parquet", columns=["title", "body"])
     texts = texts.fill_null("").unique(maintain_order=True).head(2500)
 
