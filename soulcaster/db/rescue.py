@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import duckdb
@@ -40,10 +39,10 @@ def save_metadata(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         "header": hashlib.sha256(header).hexdigest(), "content": hashlib.sha256(content).hexdigest(),
         "block_bytes": block_bytes, "blocks": list(blocks),
     }  # fmt: skip
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.rescue-")
-    with os.fdopen(handle, "wb") as aside:
-        aside.write(json.dumps(about).encode() + b"\n" + content)
-    Path(name).replace(_place(path))
+    # Only one writes at a time, so one name is enough, and a kill leaves no litter.
+    aside = _place(path).with_suffix(".rescue-new")
+    aside.write_bytes(json.dumps(about).encode() + b"\n" + content)
+    aside.replace(_place(path))
 
 
 def mend(path: Path) -> bool:
