@@ -45,7 +45,7 @@ def test_plain_problems_score_well_and_nothing_is_left_in_the_home(labelled, set
     assert found.stability.ids_kept > 0.9
     assert found.baselines["greedy nearest >= 0.72"].n == 132
     assert {"soulcaster.duckdb", "lancedb"} == {
-        path.name for path in settings.home.iterdir() if not path.name.endswith((".lock", ".gate"))
+        path.name for path in settings.home.iterdir() if not path.name.endswith((".lock", ".gate", ".rescue"))
     }
 
 

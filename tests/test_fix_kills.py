@@ -106,7 +106,7 @@ def test_a_killed_mover_loses_nothing_and_doubles_nothing(store, tmp_path):
     while under_way and n_kills < N_KILLS:
         for job_id in under_way:
             # Every child goes on where the last one died: some die soon, some get on.
-            moment = moments.randint(1, moments.choice((whole // 10, whole // 2)))
+            moment = moments.randint(1, moments.choice((whole // 10, whole // 3)))
             n_kills += driver.run(job_id, moment) == moment
             seen[query(settings, "SELECT status FROM jobs WHERE job_id = ?", job_id)[0][0]] += 1
         ended = {row[0] for row in query(settings, "SELECT job_id FROM jobs WHERE status = 'pr_open'")}
