@@ -18,6 +18,7 @@ from agent import EXIT_BAD_JOB, EXIT_DEADLINE, EXIT_DONE, EXIT_INTERRUPTED
 from agent.job import Clock, JobError, child_environment, read_job, say, start_clock
 from agent.journal import Journal
 from agent.junit import JUnitError, read_results
+from agent.network import NetworkError, cut_network
 from agent.processes import Ending, Watch, adopt_orphans, limit_resources, run_watched
 from agent.report import MOST_LOG, MOST_TAIL, Report, cut_head, write_whole
 from agent.tree import TreeError, apply_patch, remove, unpack
@@ -80,13 +81,22 @@ def run(words: list[str]) -> int:
             kept = {"seconds": time.monotonic() - started, "started_at": report.document["started_at"], "runs": ended}
             write_whole(work / _STATE, json.dumps(kept).encode())
             return EXIT_DONE
+        _leave_network(launch)
         return _test(launch, ended)
-    except TreeError as error:
+    except (TreeError, NetworkError) as error:
         report.write("failed", str(error))
         return EXIT_DONE
     finally:
         if stage != "setup":
             remove(work)
+
+
+def _leave_network(launch: Launch) -> None:
+    """Bubblewrap has given us a network of nothing but loopback; any other place is cut off by ourselves, for good."""
+    is_own = launch.report.document["sandbox"] == "bwrap"
+    if not is_own:
+        cut_network()
+    launch.report.document["network"] = "own" if is_own else "none"
 
 
 def _read_state(work: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -208,8 +209,31 @@ def test_in_the_sandbox_set_up_has_the_network_and_tests_have_not(tmp_path: Path
     launch_verify(folder)
     report = read_report(folder)
 
-    assert "bwrap" == report["sandbox"]
+    assert ("bwrap", "own") == (report["sandbox"], report["network"])
     assert ("done", 0) == (report["runs"]["baseline"]["status"], report["runs"]["baseline"]["exit_code"]), report
+
+
+def test_without_a_sandbox_too_set_up_has_the_network_and_tests_have_not(tmp_path: Path):
+    """As on Fargate: a server is reached while dependencies are fetched, and by no test, whatever it starts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reach = f"import socket; socket.create_connection({server.getsockname()!r}).close()"
+        probe = (
+            "import socket, subprocess, sys\nsocket.socketpair()\n"
+            f"done = subprocess.run([sys.executable, '-c', {reach!r}], stderr=subprocess.PIPE, text=True)\n"
+            "assert 'PermissionError' in done.stderr, done.stderr\nsys.exit(7)\n"
+        )
+        files: dict[str, str | bytes] = {"check.py": probe}
+        setup = [sys.executable, "-c", f"{reach}; open('seen.txt', 'w')"]
+        folder = make_verify(tmp_path / "job", files, [sys.executable, "check.py"], setup=setup)
+        run_verify(folder)
+
+        report = read_report(folder)
+        assert ("done", 7) == (report["runs"]["baseline"]["status"], report["runs"]["baseline"]["exit_code"]), report
+        assert ("none", "none") == (report["sandbox"], report["network"])
+        server.setblocking(False)
+        server.accept()[0].close()  # of the set-up
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_a_flood_of_output_stays_small(tmp_path: Path):
