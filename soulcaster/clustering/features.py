@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from soulcaster.clustering.cells import n_threads
 from soulcaster.clustering.lexical import WordVectors, word_vectors
 from soulcaster.clustering.neighborhood import Neighborhood
+from soulcaster.clustering.standing import Standing, find_standings
 
 Column = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -48,7 +49,6 @@ FEATURES: dict[str, int] = {
 """Name of every column, and whether more of it speaks for (1) or against (-1) the same problem; 0: either way."""
 
 _WORD_FEATURES = frozenset(name for name in FEATURES if name.startswith(("words", "title", "length")))
-_LOCAL, _WIDE = 10, 30
 _SHARED_NEIGHBORS = 10
 _CHUNK_PAIRS = 200_000
 _CHUNK_VECTORS = 1_024
@@ -82,7 +82,7 @@ def measure_pairs(
     """
     n = len(matrix)
     left, right = _candidates(n, around.near, around.near_whitened)
-    values = np.full((len(left), len(FEATURES)), np.nan, dtype=np.float32)
+    values = np.full((len(FEATURES), len(left)), np.nan, dtype=np.float32).T  # a column lies together
     column = {name: values[:, position] for position, name in enumerate(FEATURES)}
     cosine = _dense_products(matrix, left, right)
     column["whitened"][:] = _dense_products(around.whitened, left, right)
@@ -96,7 +96,8 @@ def measure_pairs(
         compared |= {"words": column["words"], "title": column["title"]}
         size = np.log1p(np.array([len(a) + len(b) for a, b in zip(heads, rests, strict=True)], dtype=np.float32))
         column["length"][:] = np.minimum(size[left], size[right])
-    _share(lambda name: _compare(n, left, right, compared[name], column, name), list(compared))
+    standings = dict(zip(compared, find_standings(n, left, right, list(compared.values())), strict=True))
+    _share(lambda name: _compare(left, right, compared[name], standings[name], column, name), list(compared))
     return Pairs(left, right, cosine, values)
 
 
@@ -108,65 +109,24 @@ def _candidates(n: int, *neighbors: Rows) -> tuple[Rows, Rows]:
     return keys // max(n, 1), keys % max(n, 1)
 
 
-def _compare(n: int, left: Rows, right: Rows, similarity: Column, column: dict[str, Column], name: str) -> None:
+def _compare(
+    left: Rows, right: Rows, similarity: Column, among: Standing, column: dict[str, Column], name: str
+) -> None:
     """Fill the columns that say how `similarity` stands among all pairs of either side."""
-    local = _Standing(n, left, right, similarity)
-    level = local.mean_of_best(_LOCAL)
-    column[f"{name}_local"][:] = 2 * similarity - level[left] - level[right]
+    column[f"{name}_local"][:] = 2 * similarity - among.level[left] - among.level[right]
     if f"{name}_local_wide" in column:
-        level = local.mean_of_best(_WIDE)
-        column[f"{name}_local_wide"][:] = 2 * similarity - level[left] - level[right]
+        column[f"{name}_local_wide"][:] = 2 * similarity - among.level_wide[left] - among.level_wide[right]
     if f"{name}_lead" in column:
-        rivals = local.best_rival()
+        rivals = [
+            np.where(rank == 0, among.top[1][text], among.top[0][text])  # the best that a side has with somebody else
+            for rank, text in ((among.rank_left, left), (among.rank_right, right))
+        ]
         column[f"{name}_lead"][:] = similarity - np.maximum(*rivals)
         if f"{name}_lead_best" in column:
             column[f"{name}_lead_best"][:] = similarity - np.minimum(*rivals)
     if f"{name}_rank" in column:
-        column[f"{name}_rank"][:] = np.log1p(np.maximum(local.rank_left, local.rank_right))
-
-
-class _Standing:
-    """Every text's pairs, most similar first, and where each pair stands among them."""
-
-    def __init__(self, n: int, left: Rows, right: Rows, similarity: Column) -> None:
-        self.n, self.left, self.right = n, left, right
-        text = np.concatenate([left, right])
-        order = np.argsort(_keys_by_text(left, right, similarity))  # among equals any order will do: values decide
-        self.text, self.value = text[order], similarity[order % max(len(left), 1)]
-        start = np.zeros(n + 1, dtype=np.int64)
-        np.cumsum(np.bincount(text, minlength=n), out=start[1:])
-        self.position = np.arange(len(order)) - start[self.text]
-        is_new = np.ones(len(order), dtype=bool)
-        is_new[1:] = (self.text[1:] != self.text[:-1]) | (self.value[1:] != self.value[:-1])
-        equals_from = np.maximum.accumulate(np.where(is_new, np.arange(len(order)), 0))
-        rank = np.empty(len(order), dtype=np.int32)
-        rank[order] = equals_from - start[self.text]  # equals share a rank: whose row comes first decides nothing
-        self.rank_left, self.rank_right = rank[: len(left)], rank[len(left) :]
-
-    def mean_of_best(self, k: int) -> Column:
-        """Mean of the k highest similarities of every text, (n,); 0 for a text without pairs."""
-        best = self.position < k
-        total = np.bincount(self.text[best], self.value[best], minlength=self.n)
-        return (total / np.maximum(1, np.bincount(self.text[best], minlength=self.n))).astype(np.float32)
-
-    def best_rival(self) -> tuple[Column, Column]:
-        """The highest similarity either side has with somebody else, 0 where there is nobody."""
-        top = np.zeros((2, self.n), dtype=np.float32)
-        for place in (0, 1):
-            at = self.position == place
-            top[place, self.text[at]] = self.value[at]
-        at_top = (self.rank_left == 0, self.rank_right == 0)
-        return (
-            np.where(at_top[0], top[1][self.left], top[0][self.left]),
-            np.where(at_top[1], top[1][self.right], top[0][self.right]),
-        )
-
-
-def _keys_by_text(left: Rows, right: Rows, similarity: Column) -> Rows:
-    """One number for each side of each pair that sorts as (text, -similarity) does, first all left sides."""
-    bits = (np.float32(0) - similarity).view(np.int32)
-    bits ^= (bits >> 31) & np.int32(2**31 - 1)  # floats sort as their bits, negative ones reversed
-    return np.concatenate([(left << 32) + bits, (right << 32) + bits])
+        rank = np.maximum(among.rank_left, among.rank_right)
+        column[f"{name}_rank"][:] = np.log1p(np.arange(int(rank.max(initial=0)) + 1)).astype(np.float32)[rank]
 
 
 def _share(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
