@@ -43,7 +43,9 @@ class FeedbackItem(BaseModel):
     state: ItemState = "open"
     state_reason: str | None = None
     source_group: str | None = Field(None, description="The source's own grouping, e.g. the Sentry issue id.")
-    duplicate_of: str | None = Field(None, description="external_id this item was declared a duplicate of.")
+    duplicate_of: str | None = Field(
+        None, description="external_id this item was declared a duplicate of; '' when that was taken back."
+    )
     exception_type: str | None = None
     frames: list[str] = Field(default_factory=list, description="In-app frames 'module:function', innermost first.")
     culprit: str | None = None

@@ -6,7 +6,7 @@ Knows the options of every kind of source. Stores nothing; who calls stores a pa
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
@@ -29,6 +29,7 @@ from soulcaster.sources import (
     github,
     github_api,
     github_discussions,
+    github_duplicates,
     reddit,
     reddit_api,
     sentry,
@@ -106,7 +107,8 @@ def _github_lists(client: Github, source: ConfiguredSource, cursor: Cursor, unti
     name, options = source.name, source.options
     for page in github_api.fetch_issues(client, name, cursor, labels=options.labels, until=until):
         cursor = page.cursor
-        yield page, _parsed(github.parse_payload, page)
+        outcomes, note = _with_marks(client, source, _parsed(github.parse_payload, page))
+        yield page._replace(note=note), outcomes
     if options.include_comments:
         for page in github_api.fetch_comments(client, name, cursor, until=until):
             cursor = page.cursor
@@ -118,6 +120,28 @@ def _github_lists(client: Github, source: ConfiguredSource, cursor: Cursor, unti
             yield page, _parsed(github.parse_payload, page)
 
 
+def _with_marks(client: Github, source: ConfiguredSource, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], str]:
+    """The issues with what each is marked a duplicate of, and why that could not be read, '' when it was."""
+    items = [each for each in outcomes if isinstance(each, FeedbackItem)]
+    numbers = [int(item.external_id.rpartition("#")[2]) for item in items]
+    if not items:
+        return list(outcomes), ""
+    if not client.requester.auth:
+        is_any = any(item.state_reason == "duplicate" for item in items)
+        return list(outcomes), "what a duplicate repeats is told to those with a token only" if is_any else ""
+    try:
+        marks = github_duplicates.find_duplicates(client, source.name, numbers)
+    except PermanentError as error:  # issues are worth having without it
+        return list(outcomes), str(error)
+    found = {item.external_id: marks[number] for item, number in zip(items, numbers, strict=True) if number in marks}
+    return [
+        each.model_copy(update={"duplicate_of": found[each.external_id]})
+        if isinstance(each, FeedbackItem) and each.external_id in found
+        else each
+        for each in outcomes
+    ], ""
+
+
 def _github_pages(settings: Settings, project_id: str, source: ConfiguredSource, stack: ExitStack) -> Pages:
     client = _github_client(settings, source, stack)
     cursor = source.cursor
@@ -126,9 +150,13 @@ def _github_pages(settings: Settings, project_id: str, source: ConfiguredSource,
         yield page, outcomes
     due = _issues_to_check(settings, project_id, source)
     if due and client.requester.auth:  # strangers have 60 requests an hour: too few to spend on this
-        found = list(github_api.find_gone(client, source.name, due))
-        outcomes = [outcome for gone in found for outcome in _gone(settings, project_id, gone)]
-        yield Page([], cursor | {"checked": due[-1]}, github_api.find_way(client)), outcomes
+        gone = {each.external_id: each for each in github_api.find_gone(client, source.name, due)}
+        told = [_last_seen(settings, project_id, external_id, gone.get(external_id)) for external_id in due]
+        left = [each for each in told if each is not None and each.external_id in gone]
+        there = [each for each in told if each is not None and each.external_id not in gone]
+        marked, note = _with_marks(client, source, there)
+        declared = [each for each in marked if isinstance(each, FeedbackItem) and each.duplicate_of is not None]
+        yield Page([], cursor | {"checked": due[-1]}, github_api.find_way(client), note), [*left, *declared]
 
 
 def _issues_to_check(settings: Settings, project_id: str, source: ConfiguredSource) -> list[str]:
@@ -145,14 +173,18 @@ def _issues_to_check(settings: Settings, project_id: str, source: ConfiguredSour
     return (following or issues)[:_CHECKED_ISSUES]
 
 
-def _gone(settings: Settings, project_id: str, gone: github_api.Gone) -> Iterator[Outcome]:
-    """The item as it was last seen, in its new state; nothing when its payload is no longer kept."""
-    known_as = item_id(project_id, "github", gone.external_id)
+def _last_seen(
+    settings: Settings, project_id: str, external_id: str, gone: github_api.Gone | None
+) -> FeedbackItem | None:
+    """The issue as its last payload told it, in its new state when it is gone; None when no payload is kept."""
+    known_as = item_id(project_id, "github", external_id)
     payload = _read(settings, lambda con: feedback.get_payload(con, known_as))
     for outcome in github.parse_payload(json.loads(payload)) if payload else ():
-        if isinstance(outcome, FeedbackItem) and outcome.external_id == gone.external_id:
-            told = {"state": gone.state, "state_reason": gone.state_reason}
-            yield outcome.model_copy(update=told | ({"duplicate_of": gone.moved_to} if gone.moved_to else {}))
+        if isinstance(outcome, FeedbackItem) and outcome.external_id == external_id:
+            told = {"state": gone.state, "state_reason": gone.state_reason} if gone else {}
+            moved = {"duplicate_of": gone.moved_to} if gone and gone.moved_to else {}
+            return outcome.model_copy(update=told | moved)
+    return None
 
 
 def _reddit_pages(settings: Settings, project_id: str, source: ConfiguredSource, stack: ExitStack) -> Pages:

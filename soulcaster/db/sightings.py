@@ -24,7 +24,8 @@ def merge_sightings(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.D
 
     Sentry issues: the greatest counts, the earliest creation, the latest sighting; stack, release and the words made of
     the stack stay when a newer payload has none; an older payload never speaks over a newer one. A single event that is
-    newer than all before counts one more. GitHub issues: a declared duplicate stays until the issue is reopened.
+    newer than all before counts one more. GitHub issues: a declared duplicate stays until it is taken back or the issue
+    is reopened.
     """
     is_issue = (pl.col("source") == "sentry") & pl.col("external_id").str.starts_with("issue:")
     if frame.select(is_issue.any()).item():
@@ -82,16 +83,20 @@ def _is_before(one: datetime | None, other: datetime | None) -> bool:
 
 
 def _keep_duplicates(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """Issues whose text says no duplicate keep the one that a maintainer's comment declared."""
-    is_silent = (
-        (pl.col("source") == "github")
-        & pl.col("duplicate_of").is_null()
-        & pl.col("state_reason").ne_missing("reopened")
-    )
-    silent = frame.filter(is_silent)["external_id"]
-    known = _load(con, project_id, "github", silent, ("duplicate_of",)) if len(silent) else {}
-    declared = {key: row["duplicate_of"] for key, row in known.items() if row["duplicate_of"]}
-    if not declared:
+    """GitHub issues whose payload is silent keep what was declared elsewhere; '' takes it back, so does reopening."""
+    is_github = frame["source"] == "github"
+    if not is_github.any():
         return frame
-    kept = pl.col("external_id").replace_strict(declared, default=None, return_dtype=pl.String)
-    return frame.with_columns(duplicate_of=pl.when(is_silent).then(kept).otherwise("duplicate_of"))
+    stored = _load(con, project_id, "github", frame.filter(is_github)["external_id"], ("duplicate_of",))
+    known = {key: row["duplicate_of"] for key, row in stored.items()}
+    told: list[str | None] = []
+    for source, external_id, declared, reason in frame.select(
+        "source", "external_id", "duplicate_of", "state_reason"
+    ).iter_rows():
+        if source == "github":
+            is_silent = declared is None and reason != "reopened"
+            known[external_id] = known.get(external_id) if is_silent else declared or None
+            told.append(known[external_id])
+        else:
+            told.append(declared)
+    return frame.with_columns(duplicate_of=pl.Series(told, dtype=pl.String))

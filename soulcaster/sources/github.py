@@ -95,6 +95,12 @@ def find_place(thing: object) -> str | None:
     return f"{name}#{number}" if name and number is not None else name
 
 
+def find_linked(url: str | None) -> str | None:
+    """'owner/repo#12' that the address of an issue's, pull request's or discussion's page names, on any host."""
+    place = _HTML_PATH.search(url_path(url))
+    return f"{place[1]}#{place[2]}" if place else None
+
+
 def _walk_things(payload: object) -> Iterator[object]:
     """Entries of lists and search results, or the payload itself."""
     waiting = [payload]
@@ -185,11 +191,21 @@ def _parse_event_thread(whole: Record, body: Record, thread: Record) -> Feedback
         number = find_id(moved, "number")
         moved_to = f"{target}#{number}" if target and number else None
         return parsed.model_copy(update={"state": "removed", "state_reason": "transferred", "duplicate_of": moved_to})
-    comment = find_record(body, "comment") or {}
-    if parsed.duplicate_of is None and action == "created" and _trust(comment) == "maintainer":
-        declared = _declared_duplicate(find_text(comment, "body") or "", parsed.external_id)
-        return parsed.model_copy(update={"duplicate_of": declared})
+    if parsed.duplicate_of is None:
+        return parsed.model_copy(update={"duplicate_of": _commented_duplicate(body, action, parsed.external_id)})
     return parsed
+
+
+def _commented_duplicate(body: Record, action: str | None, external_id: str) -> str | None:
+    """What a maintainer's comment says the issue repeats; '' when it said so and was deleted or says otherwise now."""
+    comment = find_record(body, "comment") or {}
+    if _trust(comment) != "maintainer":
+        return None
+    text = find_text(comment, "body") or ""
+    before = find_text(find_record(find_record(body, "changes") or {}, "body") or {}, "from") or ""
+    now, was = ("", text) if action == "deleted" else (text, before)
+    taken_back = "" if _declared_duplicate(was, external_id) else None
+    return _declared_duplicate(now, external_id) or taken_back
 
 
 def _parse_event_comment(whole: Record, body: Record, thread: Record, comment: Record) -> FeedbackItem:
@@ -382,11 +398,8 @@ def _declared_duplicate(text: str, external_id: str) -> str | None:
     match = _DUPLICATE.search(text)
     if match is None:
         return None
-    repository, number = match["repo"] or external_id.rpartition("#")[0], match["number"]
     if match["url"]:
-        place = _HTML_PATH.search(url_path(match["url"].rstrip(").,;]")))
-        if place is None:
-            return None
-        repository, number = place[1], place[2]
-    declared = f"{repository}#{number}"
+        declared = find_linked(match["url"].rstrip(").,;]"))
+    else:
+        declared = f"{match['repo'] or external_id.rpartition('#')[0]}#{match['number']}"
     return None if declared == external_id else declared

@@ -150,6 +150,27 @@ def find_gone(client: Github, repository: str, external_ids: list[str]) -> Itera
             yield Gone(external_id, "removed", "transferred", place)
 
 
+def query_graphql(
+    client: Github, query: str, variables: dict[str, str | None], what: str
+) -> tuple[dict[str, str], Record]:
+    """Lower-case headers and the `data` of an answer of the GraphQL API; empty when it has none.
+
+    Raises: as `fetch_issues`.
+    """
+    try:
+        headers, answer = client.requester.graphql_query(query, variables)
+    except GithubException as error:
+        refusals = error.data.get("errors") if is_record(error.data) else None
+        kinds = [each.get("type") for each in refusals if is_record(each)] if isinstance(refusals, list) else []
+        if "RATE_LIMITED" in kinds:
+            raise wire.busy(what, error.status, error.headers or {}) from error  # comes with status 200
+        raise translated(error, what) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise translated(error, what) from error
+    data = answer.get("data") if is_record(answer) else None
+    return {name: str(value) for name, value in headers.items()}, data if is_record(data) else {}
+
+
 def _fetch(
     client: Github, repository: str, path: str, cursor: Cursor, filters: dict[str, str], until: datetime | None
 ) -> Iterator[Page]:

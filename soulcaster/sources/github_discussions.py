@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from github import Github, GithubException
+from github import Github
 
 from soulcaster.configured import Cursor
 from soulcaster.errors import TransientError
 from soulcaster.sources import wire
 from soulcaster.sources.fields import Record, find_iso_time, find_record, find_text, is_record
-from soulcaster.sources.github_api import MARGIN, changed_at, find_way, translated
+from soulcaster.sources.github_api import MARGIN, changed_at, find_way, query_graphql
 from soulcaster.sources.wire import Page
 
 _QUERY = """
@@ -73,19 +73,16 @@ def fetch_discussions(
 
 def _ask(client: Github, variables: dict[str, str | None], what: str) -> tuple[dict[str, str], list[Record], Record]:
     """Headers, the page's discussions in webhook words, and where the next page begins."""
-    try:
-        headers, answer = client.requester.graphql_query(_QUERY, variables)
-    except (GithubException, OSError, ValueError, RuntimeError) as error:
-        raise translated(error, what) from error
-    record: object = answer
-    for key in ("data", "repository", "discussions"):
+    headers, data = query_graphql(client, _QUERY, variables, what)
+    record: object = data
+    for key in ("repository", "discussions"):
         record = record.get(key) if is_record(record) else None
     nodes = record.get("nodes") if is_record(record) else None
     info = record.get("pageInfo") if is_record(record) else None
     if not is_record(info):
         raise TransientError(f"Reading {what} failed: expected a list of discussions, got something else.")
     found = [_in_webhook_words(node) for node in wire.records(nodes, what)]
-    return {name: str(value) for name, value in headers.items()}, found, info
+    return headers, found, info
 
 
 def _in_webhook_words(node: Record) -> Record:

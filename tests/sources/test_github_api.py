@@ -198,7 +198,7 @@ def test_a_failure_in_the_middle_keeps_what_came_before_and_the_next_pull_ends_c
 ):
     """Errors are sorted into again-later and tell-a-human, the state shows it, nothing is lost or doubled."""
     brief = settings.model_copy(update={"source_timeout_seconds": 1.0})
-    github.failures = [None, None, answer]  # repository and first page are answered
+    github.failures = [None, None, None, answer]  # repository, first page and its marks are answered
     started = time.monotonic()
     with pytest.raises(error, match=words):
         run(brief)

@@ -26,6 +26,7 @@ class GitHubServer(Wire):
     issues: dict[int, dict[str, Any]] = field(default_factory=dict)
     comments: dict[int, dict[str, Any]] = field(default_factory=dict)
     discussions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    marks: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     moved: dict[int, dict[str, Any]] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=lambda: {"X-RateLimit-Remaining": "4999"})
@@ -48,6 +49,16 @@ class GitHubServer(Wire):
             "issue_url": f"{self.url}/repos/{self.repository}/issues/{number}",
             "created_at": updated_at, "updated_at": updated_at,
         }  # fmt: skip
+
+    def mark(self, number: int, kind: str, other: str = "", *, duplicate: int | None = None) -> None:
+        """Add to an issue's timeline: 'MarkedAsDuplicate', 'UnmarkedAsDuplicate', 'Closed' or 'Reopened'."""
+        event: dict[str, Any] = {"__typename": f"{kind}Event"}
+        if kind.endswith("AsDuplicate"):
+            own = f"https://github.com/{self.repository}/issues/{duplicate or number}"
+            event |= {"canonical": {"url": other}, "duplicate": {"url": own}}
+        elif kind == "Closed":
+            event |= {"duplicateOf": {"url": other} if other else None}
+        self.marks.setdefault(number, []).append(event)
 
     def discuss(self, number: int, title: str, updated_at: str, *, answer: str | None = None) -> None:
         """Begin a discussion, or answer it."""
@@ -86,7 +97,9 @@ def _answer(state: GitHubServer, request: Request) -> Answer:
         return answer
     if state.is_token_needed and request.headers.get("authorization") != f"token {TOKEN}":
         return Answer(401, {"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest"})
-    return _discussions(state, request) if request.path == "/graphql" else _rest(state, request)
+    if request.path != "/graphql":
+        return _rest(state, request)
+    return _discussions(state, request) if b"discussions(" in request.body else _timelines(state, request)
 
 
 def _rest(state: GitHubServer, request: Request) -> Answer:
@@ -109,6 +122,19 @@ def _discussions(state: GitHubServer, request: Request) -> Answer:
     info = {"hasNextPage": start + 50 < len(chosen), "endCursor": str(start + 50)}
     found = {"pageInfo": info, "nodes": chosen[start : start + 50]}
     return Answer(payload={"data": {"repository": {"discussions": found}}}, headers=state.headers)
+
+
+def _timelines(state: GitHubServer, request: Request) -> Answer:
+    query = json.loads(request.body)["query"]
+    assert "itemTypes: [" in query
+    found: dict[str, Any] = {}
+    for number in map(int, re.findall(r"\bi\d+: issue\(number: (\d+)\)", query)):
+        if number not in state.issues or number in state.gone:
+            errors = [{"type": "NOT_FOUND", "message": "Could not resolve to an Issue"}]
+            return Answer(payload={"data": {"repository": None}, "errors": errors}, headers=state.headers)
+        page = f"https://github.com/{state.repository}/issues/{number}"
+        found[f"i{number}"] = {"url": page, "timelineItems": {"nodes": state.marks.get(number, [])[-20:]}}
+    return Answer(payload={"data": {"repository": found}}, headers=state.headers)
 
 
 def _one(state: GitHubServer, number: int) -> Answer:
