@@ -23,6 +23,7 @@ SEARCH_AXES, N_CANDIDATES = 192, 80
 _LEAST_SEARCHED, _SEARCHED_SHARE = 8_192, 1 / 3
 """A third of the rows holds nearly all neighbours as well among 30,000 as among 100,000; see docs/grouping.md."""
 _PARTS = 1_000_000
+_PLACE_BITS = 7
 _BLOCK_FLOATS = 2**24
 _BLOCK_ROWS = 64
 
@@ -78,7 +79,7 @@ def find_candidates(
     cell = find_cell(axes, frame.cells)
     rows, searched = search_cells(axes, N_CANDIDATES, frame.cells, cell, on_progress=on_progress)
     whitened = turn(matrix, frame.mean, frame.whitening)
-    return Candidates(rows.astype(np.int32), searched, _measure(matrix, rows), _measure(whitened, rows))
+    return Candidates(rows.astype(np.int32), searched, measure(matrix, rows), measure(whitened, rows))
 
 
 def mend_candidates(matrix: Matrix, frame: Frame, before: Candidates, place: Rows) -> Candidates:
@@ -108,33 +109,61 @@ def mend_candidates(matrix: Matrix, frame: Frame, before: Candidates, place: Row
     worst[lost] = np.inf  # searched for anyway
     found = _search_few(axes, frame.cells, cell, lost, is_new, worst)
     mended.rows[lost], mended.searched[lost] = found.rows, found.searched
-    mended.cosine[lost] = _measure(matrix, found.rows, lost)
-    mended.whitened[lost] = _measure(whitened, found.rows, lost)
+    mended.cosine[lost] = measure(matrix, found.rows, lost)
+    mended.whitened[lost] = measure(whitened, found.rows, lost)
     cosine, hit_whitened = (_products(vectors, found.hit, found.hit_by) for vectors in (matrix, whitened))
     return _take_in(mended, found, cosine, hit_whitened)
 
 
-def closest(rows: Parts, similarity: Parts, k: int) -> tuple[Rows, Matrix]:
-    """The k candidates of every row that are most similar, nearest first, ties by row; and how similar they are.
+def closest(rows: Parts, similarity: Parts, k: int) -> Rows:
+    """Which candidates of every row are most similar, nearest first, ties by row: positions among them, int64 (n, k).
 
     Args:
-        rows: int32 (n, c).
+        rows: int32 (n, c), c at most 128.
         similarity: int32 (n, c), in millionths.
         k: up to c.
     """
-    near = np.empty((len(rows), k), dtype=np.int64)
-    similarities = np.empty((len(rows), k), dtype=np.float32)
+    places = np.arange(rows.shape[1])
+    found = np.empty((len(rows), k), dtype=np.int64)
 
     def pick(start: int) -> None:
         part = slice(start, start + _BLOCK_ROWS * 16)
-        keys = ((2 * _PARTS - similarity[part].astype(np.int64)) << 32) + rows[part]
-        keys.sort(axis=1)
-        near[part] = keys[:, :k] & (2**32 - 1)
-        similarities[part] = (2 * _PARTS - (keys[:, :k] >> 32)).astype(np.float32) / np.float32(_PARTS)
+        order = (2 * _PARTS - similarity[part].astype(np.int64) << 32) + rows[part] + 1 << _PLACE_BITS
+        order += places
+        order.sort(axis=1)
+        found[part] = order[:, :k] & (2**_PLACE_BITS - 1)
 
     with ThreadPoolExecutor(n_threads()) as pool:
         list(pool.map(pick, range(0, len(rows), _BLOCK_ROWS * 16)))
-    return near, similarities
+    return found
+
+
+def from_parts(parts: Parts) -> Matrix:
+    """Similarities out of millionths."""
+    similarities: Matrix = parts.astype(np.float32) / np.float32(_PARTS)
+    return similarities
+
+
+def measure(matrix: Matrix, candidates: npt.NDArray[np.integer], own: Rows | None = None) -> Parts:
+    """Cosine to each candidate, int32 (m, c), in millionths; -1,000,000 where there is none.
+
+    Args:
+        matrix: float32 (n, d), L2-normalised.
+        candidates: (m, c) rows of it, -1 for none.
+        own: int64 (m,), the row that each line of candidates is for; None: all, in order.
+    """
+    own = np.arange(len(matrix)) if own is None else own
+    result = np.empty(candidates.shape, dtype=np.int32)
+
+    def multiply(start: int) -> None:
+        part = slice(start, start + _BLOCK_ROWS)
+        found = candidates[part]
+        products = np.einsum("bkd,bd->bk", matrix[found], matrix[own[part]])
+        result[part] = np.where(found >= 0, _to_parts(products), -_PARTS)
+
+    with ThreadPoolExecutor(n_threads()) as pool:
+        list(pool.map(multiply, range(0, len(own), _BLOCK_ROWS)))
+    return result
 
 
 class _Found(NamedTuple):
@@ -228,24 +257,8 @@ def _moved(values: npt.NDArray[Any], place: Rows, n: int) -> npt.NDArray[Any]:
     return moved
 
 
-def _measure(matrix: Matrix, candidates: npt.NDArray[np.integer], own: Rows | None = None) -> Parts:
-    """Cosine to each candidate, int32 (m, c), in millionths; -1,000,000 where there is none. `own` = all rows."""
-    own = np.arange(len(matrix)) if own is None else own
-    result = np.empty(candidates.shape, dtype=np.int32)
-
-    def measure(start: int) -> None:
-        part = slice(start, start + _BLOCK_ROWS)
-        found = candidates[part]
-        products = np.einsum("bkd,bd->bk", matrix[found], matrix[own[part]])
-        result[part] = np.where(found >= 0, _to_parts(products), -_PARTS)
-
-    with ThreadPoolExecutor(n_threads()) as pool:
-        list(pool.map(measure, range(0, len(own), _BLOCK_ROWS)))
-    return result
-
-
 def _products(matrix: Matrix, left: Rows, right: Rows) -> Parts:
-    """Cosine of each pair of rows in millionths, the same to the last bit as `_measure` gives."""
+    """Cosine of each pair of rows in millionths, the same to the last bit as `measure` gives."""
     result = np.empty(len(left), dtype=np.int32)
     for start in range(0, len(left), _BLOCK_ROWS * 16):
         part = slice(start, start + _BLOCK_ROWS * 16)

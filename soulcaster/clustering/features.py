@@ -51,8 +51,6 @@ FEATURES: dict[str, int] = {
 _WORD_FEATURES = frozenset(name for name in FEATURES if name.startswith(("words", "title", "length")))
 _SHARED_NEIGHBORS = 10
 _CHUNK_PAIRS = 200_000
-_CHUNK_VECTORS = 1_024
-"""Both sides of so many pairs fit a processor's cache: a quarter of the time of large chunks."""
 _TITLE_CHARS = 120
 
 
@@ -67,25 +65,21 @@ class Pairs(NamedTuple):
 
 
 def measure_pairs(
-    matrix: npt.NDArray[np.float32],
-    around: Neighborhood,
-    titles: Sequence[str] | None = None,
-    bodies: Sequence[str] | None = None,
+    around: Neighborhood, titles: Sequence[str] | None = None, bodies: Sequence[str] | None = None
 ) -> Pairs:
-    """Candidate pairs of the rows of `matrix` and their features.
+    """Candidate pairs of n texts and their features.
 
     Args:
-        matrix: float32 (n, d), L2-normalised, one row a text.
-        around: neighbours of the rows of `matrix`.
+        around: neighbours of the texts.
         titles: n titles, '' where a text has none: its first words stand in. None: words are left out.
         bodies: n bodies.
     """
-    n = len(matrix)
-    left, right = _candidates(n, around.near, around.near_whitened)
+    n = len(around.near)
+    left, right, at = _candidates(around)
     values = np.full((len(FEATURES), len(left)), np.nan, dtype=np.float32).T  # a column lies together
     column = {name: values[:, position] for position, name in enumerate(FEATURES)}
-    cosine = _dense_products(matrix, left, right)
-    column["whitened"][:] = _dense_products(around.whitened, left, right)
+    cosine = around.cosine.ravel()[at]
+    column["whitened"][:] = around.whitened.ravel()[at]
     column["shared_neighbors"][:] = _shared_neighbors(around.near, left, right)
     compared = {"whitened": column["whitened"], "cosine": cosine}
     if titles is not None and bodies is not None:
@@ -101,12 +95,17 @@ def measure_pairs(
     return Pairs(left, right, cosine, values)
 
 
-def _candidates(n: int, *neighbors: Rows) -> tuple[Rows, Rows]:
-    near = np.concatenate([np.repeat(np.arange(n), found.shape[1]) for found in neighbors])
-    far = np.concatenate([found.ravel() for found in neighbors])
-    keys = np.sort((np.minimum(near, far) * n + np.maximum(near, far))[far >= 0])  # a tenth of the time of np.unique
-    keys = keys[np.diff(keys, prepend=-1) > 0]
-    return keys // max(n, 1), keys % max(n, 1)
+def _candidates(around: Neighborhood) -> tuple[Rows, Rows, Rows]:
+    """Both texts of every candidate pair, and where `around` measured it, as a flat position."""
+    n = len(around.near)
+    found = np.hstack([around.near, around.near_whitened])
+    far = found.ravel()
+    near = np.repeat(np.arange(n), found.shape[1])
+    keys = np.where(far >= 0, np.minimum(near, far) * n + np.maximum(near, far), -1)
+    order = np.argsort(keys)
+    order = order[np.diff(keys[order], prepend=-1) > 0]
+    keys = keys[order]
+    return keys // max(n, 1), keys % max(n, 1), order
 
 
 def _compare(
@@ -137,18 +136,6 @@ def _share(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
 
 def _chunks(n_pairs: int, size: int = _CHUNK_PAIRS) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, n_pairs, size))
-
-
-def _dense_products(matrix: npt.NDArray[np.float32], left: Rows, right: Rows) -> Column:
-    result = np.empty(len(left), dtype=np.float32)
-
-    def multiply(large: slice) -> None:
-        for start in range(large.start, min(large.stop, len(left)), _CHUNK_VECTORS):
-            part = slice(start, min(start + _CHUNK_VECTORS, large.stop))
-            result[part] = np.einsum("nd,nd->n", matrix[left[part]], matrix[right[part]])
-
-    _share(multiply, list(_chunks(len(left))))
-    return np.round(result, 6)
 
 
 def _shared_neighbors(near: Rows, left: Rows, right: Rows) -> Column:

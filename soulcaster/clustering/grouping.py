@@ -78,7 +78,7 @@ def group_items(
     unit_of_text[text] = units
     around = around or find_neighborhood(matrix, on_progress=on_progress)
     is_remote = find_remote(around.similarities)
-    pairs = measure_pairs(matrix, around, titles, bodies)
+    pairs = measure_pairs(around, titles, bodies)
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
     unit_labels, strengths = _link(units, edges_between_units(pairs, probability, unit_of_text), min_cluster_size)
     labels = np.full(len(text_of_item), -1, dtype=np.int64)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from soulcaster.clustering.candidates import Candidates, Frame, closest, find_candidates, fit_frame
+from soulcaster.clustering.candidates import Candidates, closest, find_candidates, fit_frame, from_parts, measure
 from soulcaster.clustering.neighbors import nearest_neighbors
-from soulcaster.clustering.whitening import turn, whiten
+from soulcaster.clustering.whitening import whiten
 
 N_NEIGHBORS = 30
 """Neighbours by cosine. 30 gave the partition of dense HDBSCAN on every set tried (docs/decisions.md)."""
@@ -34,10 +34,12 @@ class Neighborhood(NamedTuple):
     """(n, k) nearest other rows by cosine, nearest first."""
     similarities: Matrix
     """(n, k) their cosines."""
-    whitened: Matrix
-    """(n, d), see `whiten`."""
     near_whitened: Rows
-    """(n, l) nearest other rows by whitened cosine."""
+    """(n, l) nearest other rows by whitened cosine, see `whiten`."""
+    cosine: Matrix
+    """(n, k + l) cosine to all of `near` and `near_whitened`, the same whichever side it is measured from,"""
+    whitened: Matrix
+    """(n, k + l) and whitened cosine to them."""
 
 
 def find_neighborhood(
@@ -53,13 +55,24 @@ def find_neighborhood(
     if len(matrix) <= exact_up_to:
         whitened = whiten(matrix)
         near, similarities = nearest_neighbors(matrix, N_NEIGHBORS, on_progress=on_progress)
-        return Neighborhood(near, similarities, whitened, nearest_neighbors(whitened, N_WHITENED)[0])
+        near_whitened, _ = nearest_neighbors(whitened, N_WHITENED)
+        both = np.hstack([near, near_whitened])
+        return Neighborhood(
+            near, similarities, near_whitened, *(from_parts(measure(v, both)) for v in (matrix, whitened))
+        )
     frame = fit_frame(matrix)
-    return describe(matrix, frame, find_candidates(matrix, frame, on_progress=on_progress))
+    return describe(find_candidates(matrix, frame, on_progress=on_progress))
 
 
-def describe(matrix: Matrix, frame: Frame, candidates: Candidates) -> Neighborhood:
+def describe(candidates: Candidates) -> Neighborhood:
     """The neighbourhood that candidates make: of each row's the closest by either cosine."""
-    near, similarities = closest(candidates.rows, candidates.cosine, N_NEIGHBORS)
-    near_whitened, _ = closest(candidates.rows, candidates.whitened, N_WHITENED)
-    return Neighborhood(near, similarities, turn(matrix, frame.mean, frame.whitening), near_whitened)
+    by_cosine = closest(candidates.rows, candidates.cosine, N_NEIGHBORS)
+    both = np.hstack([by_cosine, closest(candidates.rows, candidates.whitened, N_WHITENED)])
+    rows, cosine, whitened = (
+        np.take_along_axis(values, both, axis=1) for values in (candidates.rows, candidates.cosine, candidates.whitened)
+    )
+    near = rows.astype(np.int64)
+    cosines = from_parts(cosine)
+    return Neighborhood(
+        near[:, :N_NEIGHBORS], cosines[:, :N_NEIGHBORS], near[:, N_NEIGHBORS:], cosines, from_parts(whitened)
+    )

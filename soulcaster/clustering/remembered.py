@@ -81,7 +81,7 @@ def recall_neighborhood(
     frame, candidates = _bring_up(before, known, marks, matrix, on_progress)
     if keep:
         _save(path, Remembered(model_id, known, marks, frame, candidates))
-    return describe(matrix, frame, candidates)
+    return describe(candidates)
 
 
 def _bring_up(

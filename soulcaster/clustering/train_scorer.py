@@ -127,7 +127,7 @@ def _embedded(
 
 
 def _measured(labelled: LabelledSet) -> TrainingPairs:
-    pairs = measure_pairs(labelled.matrix, find_neighborhood(labelled.matrix), labelled.titles, labelled.bodies)
+    pairs = measure_pairs(find_neighborhood(labelled.matrix), labelled.titles, labelled.bodies)
     return TrainingPairs(labelled.name, pairs.values, labelled.truth[pairs.left] == labelled.truth[pairs.right])
 
 

@@ -43,9 +43,9 @@ def check(texts: pl.DataFrame, searched_rows: int) -> tuple[Grouping, np.ndarray
         remembered = mend_candidates(matrix[now], frame, remembered, place)
         rows = now
 
-        mended = grouped(matrix[rows], texts[rows], describe(matrix[rows], frame, remembered))
+        mended = grouped(matrix[rows], texts[rows], describe(remembered))
         scratch = grouped(
-            matrix[rows], texts[rows], describe(matrix[rows], frame, find_candidates(matrix[rows], frame))
+            matrix[rows], texts[rows], describe(find_candidates(matrix[rows], frame))
         )  # fmt: skip
 
         for name, one, other in zip(Grouping._fields, mended, scratch, strict=True):

@@ -52,7 +52,7 @@ def test_mending_gives_what_searching_gives(seed, n_new, n_gone):
     mended = mend_candidates(matrix[now], frame, find_candidates(matrix[old], frame), place)
 
     assert (len(now), N_CANDIDATES) == mended.rows.shape
-    assert same(describe(matrix[now], frame, mended), describe(matrix[now], frame, find_candidates(matrix[now], frame)))
+    assert same(describe(mended), describe(find_candidates(matrix[now], frame)))
 
 
 def test_what_is_remembered_is_mended_over_several_groupings(tmp_path):
@@ -67,7 +67,7 @@ def test_what_is_remembered_is_mended_over_several_groupings(tmp_path):
         rows = np.sort(order[2 * round_ : 1900 + 25 * round_])
         found = recalled(path, rows, matrix)
 
-        assert same(found, describe(matrix[rows], frame, find_candidates(matrix[rows], frame)))
+        assert same(found, describe(find_candidates(matrix[rows], frame)))
 
 
 def test_a_dry_run_remembers_nothing(tmp_path):
@@ -105,4 +105,4 @@ def test_a_vector_that_changed_under_its_name_is_searched_anew(tmp_path):
     found = recalled(path, np.arange(1000), matrix)
 
     assert 900 == found.near[7, 0]
-    assert same(found, describe(matrix, frame, find_candidates(matrix, frame)))
+    assert same(found, describe(find_candidates(matrix, frame)))

@@ -52,7 +52,7 @@ def test_the_base_rate_follows_the_pairs():
 def test_the_loudest_reasons_come_first():
     """What a person is shown: names with log-odds, largest first."""
     matrix = whiten(np.random.default_rng(0).normal(size=(40, 16)).astype(np.float32))
-    pairs = measure_pairs(matrix, find_neighborhood(matrix), [f"Crash in {n % 4}" for n in range(40)], [""] * 40)
+    pairs = measure_pairs(find_neighborhood(matrix), [f"Crash in {n % 4}" for n in range(40)], [""] * 40)
 
     reasons = top_reasons(load_scorer(), pairs.values, 3)[0]
 
@@ -67,7 +67,7 @@ def test_degenerate_vectors_have_finite_features(n):
     matrix = np.ones((n, 4), dtype=np.float32) / 2
     around = find_neighborhood(matrix)
 
-    pairs = measure_pairs(matrix, around, [""] * n, [""] * n)
+    pairs = measure_pairs(around, [""] * n, [""] * n)
 
     assert np.isfinite(pairs.values).all()
     assert not find_remote(around.similarities).any()
