@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import people, queries
 from app.words import plain, told
+from soulcaster.db import check_schema
 from soulcaster.db.screens import list_projects
 from soulcaster.errors import SoulcasterError
 from soulcaster.settings import load_settings
@@ -48,7 +49,10 @@ def main() -> None:
 
 def _choose_project(preset: str) -> None:
     """A choice in the sidebar, when there is one; the address names the project, so that a link can be shared."""
-    names = queries.ask(list_projects) if load_settings().duckdb_path.exists() else []
+    path = load_settings().duckdb_path
+    if path.exists():
+        queries.ask(check_schema, path)
+    names = queries.ask(list_projects) if path.exists() else []
     options = people.visible({preset, *names})
     if options and options != [preset]:
         index = options.index(preset) if preset in options else 0

@@ -9,7 +9,7 @@ from soulcaster.models import AssignReport
 from tasks.artifacts import next_step
 from tasks.assign import assign as place
 from tasks.embed import embed
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class AssignParams(BaseModel):
@@ -23,7 +23,7 @@ class AssignParams(BaseModel):
 @flow(name="assign", flow_run_name=run_name)
 def assign(params: AssignParams = AssignParams()) -> AssignReport:
     """Where new items went."""
-    project = resolve_project(params.project)
+    project = open_project(params.project)
     embed(project)
     report = place(project)
     next_step(

@@ -10,7 +10,7 @@ from soulcaster.sources.tabular import ColumnMap
 from soulcaster.windows import BackfillReport
 from tasks.artifacts import progress
 from tasks.backfill import plan, read_window, tell
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class BackfillParams(BaseModel):
@@ -40,7 +40,7 @@ def backfill(params: BackfillParams = BackfillParams()) -> BackfillReport:
     """Counts of this run. A window that fails is a failed task; a source that refuses is asked no further."""
     from soulcaster.backfill import read_windows
 
-    project = resolve_project(params.project)
+    project = open_project(params.project)
     windows = plan(project, params.model_dump(exclude={"project"}))
     with progress("backfill-progress", f"Windows of {params.target}") as on_progress:
         report = read_windows(windows, lambda each: read_window(project, each.window_id, each.title), on_progress)

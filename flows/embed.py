@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from soulcaster.models import EmbedReport
 from tasks.artifacts import next_step
 from tasks.embed import embed as embed_texts
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class EmbedParams(BaseModel):
@@ -22,7 +22,7 @@ class EmbedParams(BaseModel):
 @flow(name="embed", flow_run_name=run_name)
 def embed(params: EmbedParams = EmbedParams()) -> EmbedReport:
     """What the pass did."""
-    report = embed_texts(resolve_project(params.project))
+    report = embed_texts(open_project(params.project))
     next_step(
         "embed",
         f"**{report.n_embedded:,} of {report.n_texts:,}** texts were embedded now with `{report.model_id}`; the next "

@@ -8,7 +8,7 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from tasks.export import export as write_table
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class ExportParams(BaseModel):
@@ -29,4 +29,4 @@ class ExportParams(BaseModel):
 @flow(name="export", flow_run_name=run_name)
 def export(params: ExportParams = ExportParams()) -> str:
     """Path of the file."""
-    return write_table(resolve_project(params.project), params.kind, params.file_name)
+    return write_table(open_project(params.project), params.kind, params.file_name)

@@ -9,7 +9,7 @@ from soulcaster.fix_models import Job
 from tasks.approval import actor_of, ask_person, end_job, inert
 from tasks.artifacts import next_step
 from tasks.fix import start_fix, work_on_fix
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class FixParams(BaseModel):
@@ -27,7 +27,7 @@ class FixParams(BaseModel):
 @flow(name="fix", flow_run_name=run_name, on_cancellation=[end_job])
 def fix(params: FixParams = FixParams()) -> Job:
     """The job as far as it came."""
-    project, actor = resolve_project(params.project), actor_of(runtime.flow_run.id)
+    project, actor = open_project(params.project), actor_of(runtime.flow_run.id)
     job_id = params.job
     if not job_id:
         job_id = start_fix(project, params.cluster, params.repository, dry_run=params.dry_run, actor=actor).job_id

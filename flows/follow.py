@@ -10,7 +10,7 @@ from tasks.approval import inert
 from tasks.artifacts import next_step
 from tasks.follow import follow as look
 from tasks.follow import list_followed, note_regressions
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class FollowParams(BaseModel):
@@ -24,7 +24,7 @@ class FollowParams(BaseModel):
 @flow(name="follow", flow_run_name=run_name)
 def follow(params: FollowParams = FollowParams()) -> list[FollowReport]:
     """What became of them. A repository that fails is a failed task of its own and stops nobody."""
-    project = resolve_project(params.project)
+    project = open_project(params.project)
     names = list_followed(project)
     states = [look(project, name, return_state=True) for name in names]
     found = [state.result(raise_on_failure=False) for state in states]

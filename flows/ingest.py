@@ -10,7 +10,7 @@ from soulcaster.models import ImportReport, Source
 from soulcaster.sources.tabular import ColumnMap
 from tasks.artifacts import next_step
 from tasks.ingest import drain_inbox, import_file
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 from tasks.pull import list_sources, pull, tell_sources
 
 
@@ -36,7 +36,7 @@ class IngestParams(BaseModel):
 @flow(name="ingest", flow_run_name=run_name)
 def ingest(params: IngestParams = IngestParams()) -> ImportReport:
     """Counts over inbox, sources and file. A source that fails is a failed task of its own and stops nobody."""
-    project = resolve_project(params.project)
+    project = open_project(params.project)
     drained = drain_inbox(project, return_state=True)
     chosen = [parse_source_id(params.only)] if params.only else list_sources(project)
     pulls = [pull(project, kind, name, is_forced=bool(params.only), return_state=True) for kind, name in chosen]

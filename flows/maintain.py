@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from soulcaster.models import MaintainReport
 from tasks.maintain import maintain as keep_house
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class MaintainParams(BaseModel):
@@ -21,4 +21,4 @@ class MaintainParams(BaseModel):
 @flow(name="maintain", flow_run_name=run_name)
 def maintain(params: MaintainParams = MaintainParams()) -> MaintainReport:
     """What was forgotten and put in order."""
-    return keep_house(resolve_project(params.project))
+    return keep_house(open_project(params.project))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from soulcaster.fix_models import PortfolioRow
 from tasks.artifacts import next_step
 from tasks.fix import portfolio as choose
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class PortfolioParams(BaseModel):
@@ -24,7 +24,7 @@ class PortfolioParams(BaseModel):
 def portfolio(params: PortfolioParams = PortfolioParams()) -> list[PortfolioRow]:
     """The clusters with what becomes of them; `reconcile` moves the jobs that were begun."""
     actor = f"flow portfolio {runtime.flow_run.id}"
-    rows = choose(resolve_project(params.project), is_begun=params.begin, actor=actor)
+    rows = choose(open_project(params.project), is_begun=params.begin, actor=actor)
     count = {state: sum(row.state == state for row in rows) for state in ("started", "next", "waits")}
     next_step(
         "portfolio",

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from tasks.artifacts import next_step
 from tasks.draw import draw
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 from tasks.publish import publish as show
 from tasks.summarize import summarize
 
@@ -27,7 +27,7 @@ class PublishParams(BaseModel):
 @flow(name="publish", flow_run_name=run_name)
 def publish(params: PublishParams = PublishParams()) -> str:
     """Id of the run that is on show now."""
-    project = resolve_project(params.project)
+    project = open_project(params.project)
     run_id = show(project, params.run, actor=params.actor, go_back=params.go_back, force=params.force)
     summarize(project)
     draw(project)

@@ -10,7 +10,7 @@ from tasks.artifacts import next_step
 from tasks.assign import needs_refit
 from tasks.draw import draw
 from tasks.embed import embed
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 from tasks.recluster import recluster as group_items
 from tasks.summarize import summarize
 
@@ -28,7 +28,7 @@ class ReclusterParams(BaseModel):
 @flow(name="recluster", flow_run_name=run_name)
 def recluster(params: ReclusterParams = ReclusterParams()) -> ReclusterReport | None:
     """What was found; None when nothing was due."""
-    project = resolve_project(params.project)
+    project = open_project(params.project)
     if params.only_if_needed and not needs_refit(project):
         next_step("recluster", "Nothing to do: too few new items since the last grouping, and that is young.")
         return None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from soulcaster.fix_models import Job
 from tasks.artifacts import next_step
 from tasks.fix import reconcile as bring_on
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 
 
 class ReconcileParams(BaseModel):
@@ -22,7 +22,7 @@ class ReconcileParams(BaseModel):
 @flow(name="reconcile", flow_run_name=run_name)
 def reconcile(params: ReconcileParams = ReconcileParams()) -> list[Job]:
     """Jobs that were open when it began."""
-    jobs = bring_on(resolve_project(params.project))
+    jobs = bring_on(open_project(params.project))
     waiting = sum(job.status == "waiting" for job in jobs)
     next_step("reconcile", f"**{len(jobs)} open jobs**, {waiting} of them wait for a person: `soulcaster jobs --open`.")
     return jobs

@@ -11,7 +11,7 @@ from tasks.artifacts import next_step
 from tasks.draw import draw
 from tasks.embed import embed
 from tasks.ingest import drain_inbox, import_bundled_sample, import_file
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 from tasks.recluster import recluster
 from tasks.suggest import suggest
 from tasks.summarize import summarize
@@ -34,7 +34,7 @@ class RefreshParams(BaseModel):
 @flow(name="refresh", flow_run_name=run_name)
 def refresh(params: RefreshParams = RefreshParams()) -> ReclusterReport:
     """What the grouping found."""
-    project = resolve_project(params.project)
+    project = open_project(params.project)
     drain_inbox(project)
     if params.sample:
         import_bundled_sample(project)

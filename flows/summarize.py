@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from soulcaster.models import SummarizeReport
 from tasks.artifacts import next_step
 from tasks.draw import draw
-from tasks.naming import resolve_project, run_name
+from tasks.naming import open_project, run_name
 from tasks.suggest import suggest
 from tasks.summarize import summarize as name_clusters
 
@@ -24,7 +24,7 @@ class SummarizeParams(BaseModel):
 @flow(name="summarize", flow_run_name=run_name)
 def summarize(params: SummarizeParams = SummarizeParams()) -> SummarizeReport:
     """How many clusters were named."""
-    project = resolve_project(params.project)
+    project = open_project(params.project)
     report = name_clusters(project)
     suggest(project)
     draw(project)

@@ -6,12 +6,26 @@ from typing import Any
 
 from prefect import runtime
 
+from soulcaster import db
 from soulcaster.settings import load_settings
 
 
 def resolve_project(name: str | None) -> str:
     """The named project, else that of SOULCASTER_PROJECT."""
     return name or load_settings().project
+
+
+def open_project(name: str | None) -> str:
+    """The named project, in a store that this worker's version can work on.
+
+    Raises:
+        PermanentError: the store has the schema of another version.
+    """
+    settings = load_settings()
+    path = settings.duckdb_path
+    if path.exists():
+        db.read(path, lambda con: db.check_schema(con, path), timeout_seconds=settings.lock_timeout_seconds)
+    return name or settings.project
 
 
 def run_name() -> str:

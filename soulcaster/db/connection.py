@@ -14,8 +14,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TypeVar
 
@@ -63,6 +61,17 @@ def write(path: Path, fn: Callable[[duckdb.DuckDBPyConnection], T], *, timeout_s
         return result
 
 
+@contextmanager
+def hold(path: Path, *, timeout_seconds: float = 30.0) -> Iterator[None]:
+    """Keep every Soulcaster process out of the store while the block lasts; no connection is open, the file may move.
+
+    Raises:
+        TransientError: somebody held the store for longer than `timeout_seconds`.
+    """
+    with _locked(path, fcntl.LOCK_EX, time.monotonic() + timeout_seconds, timeout_seconds):
+        yield
+
+
 def count_contents(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[int, int]:
     """Number of items and of lasting clusters in the project."""
     row = con.execute(
@@ -71,46 +80,6 @@ def count_contents(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[int
         {"project": project_id},
     ).fetchall()[0]
     return int(row[0]), int(row[1])
-
-
-def migrate(path: Path, *, timeout_seconds: float = 30.0) -> list[str]:
-    """Names of the migrations that were applied now, in order; empty when the schema was current.
-
-    Each migration is one SQL file and one transaction, recorded in the same transaction.
-    """
-    files = sorted(
-        (entry for entry in resources.files("soulcaster.db.migrations").iterdir() if entry.name.endswith(".sql")),
-        key=lambda entry: entry.name,
-    )
-    if path.exists() and not _missing(files, read(path, _applied, timeout_seconds=timeout_seconds)):
-        return []
-
-    applied = []
-    for file in files:
-
-        def apply(con: duckdb.DuckDBPyConnection, name: str = file.name, sql: str = file.read_text()) -> bool:
-            if name in _applied(con):
-                return False
-            con.execute(sql)
-            con.execute("INSERT INTO schema_migrations VALUES (?, now())", [name])
-            return True
-
-        if write(path, apply, timeout_seconds=timeout_seconds):
-            applied.append(file.name)
-    return applied
-
-
-def _missing(files: list[Traversable], applied: set[str]) -> bool:
-    return any(file.name not in applied for file in files)
-
-
-def _applied(con: duckdb.DuckDBPyConnection) -> set[str]:
-    found = con.execute(
-        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_migrations'"
-    ).fetchall()
-    if not found[0][0]:
-        return set()
-    return {name for (name,) in con.execute("SELECT name FROM schema_migrations").fetchall()}
 
 
 @contextmanager
