@@ -161,14 +161,11 @@ def _split(titles: Sequence[str], bodies: Sequence[str]) -> tuple[list[str], lis
 
 def _measure_words(vectors: WordVectors, n: int, left: Rows, right: Rows, column: dict[str, Column], name: str) -> None:
     """Fill the columns on shared words."""
-    pattern = (vectors.weights.indices, vectors.weights.indptr)
-    rare = csr_array((vectors.rarity[pattern[0]], *pattern), shape=vectors.weights.shape)
-    ones = csr_array((np.ones(len(pattern[0]), dtype=np.float32), *pattern), shape=vectors.weights.shape)
 
     def measure(part: slice) -> None:
-        product = vectors.weights[left[part]].multiply(vectors.weights[right[part]])
-        column[name][part] = np.round(product.sum(axis=1), 6)
-        shared = csr_array(rare[left[part]].multiply(ones[right[part]]))
+        shared = csr_array(vectors.weights[left[part]].multiply(vectors.weights[right[part]]))
+        column[name][part] = np.round(shared.sum(axis=1), 6)
+        shared.data = vectors.rarity[shared.indices]
         column[f"{name}_rarest"][part] = _row_maxima(shared) / np.float32(np.log(n + 1))
         if f"{name}_sum" in column:
             column[f"{name}_sum"][part] = np.log1p(shared.sum(axis=1))

@@ -54,7 +54,10 @@ def word_vectors(texts: Sequence[str]) -> WordVectors:
 
 def _heaviest(row: npt.NDArray[np.int64], weight: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
     """Positions of the heaviest words of every row, ties by position."""
-    order = np.lexsort((np.arange(len(row)), -weight, row))
+    is_long = np.bincount(row, minlength=n)[row] > _MOST_WORDS
+    long = np.flatnonzero(is_long)
+    order = long[np.lexsort((long, -weight[long], row[long]))]
     start = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=start[1:])
-    return order[np.arange(len(row)) - start[row[order]] < _MOST_WORDS]
+    np.cumsum(np.bincount(row[long], minlength=n), out=start[1:])
+    kept = order[np.arange(len(order)) - start[row[order]] < _MOST_WORDS]
+    return np.concatenate([np.flatnonzero(~is_long), kept])
