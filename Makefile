@@ -3,12 +3,13 @@
 # make run FILE=feedback.csv  that file in place of the sample (SOURCE=manual|reddit|sentry|github says what it holds)
 # make test                   everything that is checked: style, types, import rules, the whole test suite
 # make tools                  the coding tools that fix things, pinned, into .tools (needs Node.js)
+# make checks                 checkov, pinned, into .venv-checks (reads infra/terraform)
 # make check                  style, types and import rules alone
 # make bench                  the tables of benchmarks/ (needs a quiet machine; peers are installed beside, not into .venv)
 # make see-fix                a cluster of the sample becomes a proven draft pull request; no key, no account
 # make screenshots            the pictures in docs/images, from a real browser
 
-.PHONY: run install tools check test see-fix bench screenshots lock
+.PHONY: run install tools checks check test see-fix bench screenshots lock
 
 # What is given on the command line reaches the recipe through the environment, unread: it is never pasted into its text.
 override FILE := $(value FILE)
@@ -27,11 +28,14 @@ check: install
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-test: check tools
+test: check tools checks
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 tools:
 	@infra/install-tools.sh
+
+checks: install
+	@infra/install-checks.sh
 
 bench: install
 	@infra/install-peers.sh
@@ -49,3 +53,5 @@ lock: install
 	    --no-header pyproject.toml -o requirements.lock
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --no-header infra/checks.in -o infra/checks.lock
