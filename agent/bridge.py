@@ -46,12 +46,13 @@ class _SocketConnection(http.client.HTTPConnection):
 
 
 def read_counts(address: str) -> Counts | None:
-    """What the gateway at `http://…` or `unix:PATH` has counted; None while it gives no answer."""
-    place = address.removeprefix("unix:").removeprefix("http://")
-    kind = _SocketConnection if address.startswith("unix:") else http.client.HTTPConnection
+    """What the gateway at `http://HOST:PORT[/WORD]` or `unix:PATH` has counted; None while it gives no answer."""
+    is_socket = address.startswith("unix:")
+    place, _, word = (address.removeprefix("unix:"), "", "") if is_socket else address[7:].partition("/")
+    kind = _SocketConnection if is_socket else http.client.HTTPConnection
     connection = kind(place, timeout=_ANSWER_SECONDS)
     try:
-        connection.request("GET", "/usage")
+        connection.request("GET", f"/{word}/usage" if word else "/usage")
         found = json.loads(connection.getresponse().read(10_000))
         return Counts(int(found["requests"]), int(found["tokens"]), float(found["cost_usd"]))
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):

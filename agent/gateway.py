@@ -7,6 +7,7 @@ tool gives up at once on 403, it would retry 429 for a minute. `GET /usage` tell
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
 import os
@@ -66,12 +67,20 @@ class Gateway(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, address: str | tuple[str, int], upstream: Upstream) -> None:
+    def __init__(self, address: str | tuple[str, int], upstream: Upstream, word: str = "") -> None:
         self.upstream = upstream
+        self.word = word
         self.usage = Usage()
         self.lock = threading.Lock()
         self.address_family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         super().__init__(address, _Handler)  # type: ignore[arg-type]  # the address of either family
+
+    def own_path(self, path: str) -> str:
+        """The path behind our word; empty when it does not begin with it."""
+        if not self.word:
+            return path
+        _, word, rest = f"{path}//".split("/", 2)
+        return f"/{rest[:-2]}" if hmac.compare_digest(word.encode(), self.word.encode()) else ""
 
     def over_limit(self) -> str:
         """Which limit is used up; empty when none."""
@@ -115,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _ANSWER_SECONDS
 
     def do_GET(self) -> None:
-        if self.path == "/usage":
+        if self.server.own_path(self.path) == "/usage":
             with self.server.lock:
                 body = json.dumps(asdict(self.server.usage)).encode()
             self._answer(200, body)
@@ -126,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._read_body()
         if body is None:
             return
-        target = upstream_target(self.server.upstream.url, self.path)
+        target = upstream_target(self.server.upstream.url, self.server.own_path(self.path))
         if target is None:
             self._refuse(404, "this path is not served")
             return
@@ -297,7 +306,9 @@ def run(words: list[str]) -> int:
 
     `--socket PATH`: a child of the launcher on this machine; the first line of standard input is the configuration.
     `--port N`: a container beside the agent's; configuration from SOULCASTER_GATEWAY_URL, _KEY and _LIMITS of that
-    container alone, until SIGTERM; counts go where SOULCASTER_GATEWAY_TICKET says, if it is there.
+    container alone, until SIGTERM; counts go where SOULCASTER_GATEWAY_TICKET says, if it is there. It listens on
+    loopback, and on every address only when SOULCASTER_GATEWAY_WORD is there: the first part of each path, then.
+    SOULCASTER_GATEWAY_SECONDS ends it, whoever has forgotten it.
     """
     kind, value = words
     ended, teller = threading.Event(), None
@@ -309,8 +320,10 @@ def run(words: list[str]) -> int:
     else:
         settings = json.loads(os.environ["SOULCASTER_GATEWAY_LIMITS"])
         settings |= {"url": os.environ["SOULCASTER_GATEWAY_URL"], "key": os.environ["SOULCASTER_GATEWAY_KEY"]}
-        server = Gateway(("127.0.0.1", int(value)), _upstream(settings))
+        word = os.environ.get("SOULCASTER_GATEWAY_WORD", "")
+        server = Gateway(("0.0.0.0" if word else "127.0.0.1", int(value)), _upstream(settings), word)  # noqa: S104  with a word
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+        _end_after(os.environ.get("SOULCASTER_GATEWAY_SECONDS", ""), server)
         ticket = os.environ.get("SOULCASTER_GATEWAY_TICKET", "")
         if ticket:
             teller = threading.Thread(target=tell, args=(server.counts, ticket, ended), daemon=True)
@@ -332,6 +345,13 @@ def _upstream(settings: dict[str, Any]) -> Upstream:
         most_tokens=settings["tokens"],
         most_cost_usd=settings["cost_usd"],
     )
+
+
+def _end_after(seconds: str, server: Gateway) -> None:
+    if seconds:
+        timer = threading.Timer(float(seconds), server.shutdown)
+        timer.daemon = True
+        timer.start()
 
 
 def _end_with_stdin(server: Gateway) -> None:

@@ -13,6 +13,7 @@ from soulcaster.settings import Settings
 
 _PROGRAMS = {"kilo": "kilo", "gemini-cli": "gemini"}
 _ECS_NEEDS = ("ecs_region", "ecs_cluster", "ecs_task_definition", "ecs_subnets", "ecs_security_groups", "ecs_bucket")
+_GATEWAY_NEEDS = ("ecs_gateway_task_definition", "ecs_gateway_security_groups")
 
 Finding = tuple[Literal["ok", "warn", "fail"], str]
 
@@ -25,9 +26,12 @@ def make_launcher(settings: Settings) -> Launcher:
     """
     if settings.launcher == "local":
         return _make_local(settings)
-    from soulcaster.launchers.ecs import EcsLauncher, EcsPlace
+    from soulcaster.launchers.ecs import EcsLauncher
+    from soulcaster.launchers.ecs_calls import EcsPlace
 
-    missing = [f"SOULCASTER_{name.upper()}" for name in _ECS_NEEDS if not getattr(settings, name)]
+    is_apart = settings.ecs_gateway_mode == "task"
+    needs = (*_ECS_NEEDS, *(_GATEWAY_NEEDS if is_apart else ()))
+    missing = [f"SOULCASTER_{name.upper()}" for name in needs if not getattr(settings, name)]
     if missing:
         raise PermanentError(f"Launching on Fargate needs {', '.join(missing)}: set them; docs/fixes.md says to what.")
     place = EcsPlace(
@@ -41,6 +45,8 @@ def make_launcher(settings: Settings) -> Launcher:
         is_spot=settings.ecs_spot,
         has_public_ip=settings.ecs_public_ip,
         log_group=settings.ecs_log_group,
+        gateway_task_definition=settings.ecs_gateway_task_definition if is_apart else "",
+        gateway_security_groups=_split(settings.ecs_gateway_security_groups) if is_apart else (),
     )
     return EcsLauncher(place, model_url=settings.agent_model_url)
 

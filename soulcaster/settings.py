@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     receiver_port: int = Field(8787, ge=1, le=65535, description="Port of the webhook receiver.")
     prefect_port: int = Field(4200, ge=1, le=65535, description="Port of the Prefect server and its UI.")
     receiver_max_bytes: int = Field(1_000_000, ge=1, le=50_000_000, description="Largest body the receiver takes.")
+    receiver_body_seconds: float = Field(30.0, gt=0, le=600, description="Longest time for one body to arrive.")
+    receiver_min_free_bytes: int = Field(
+        500_000_000, ge=0, description="Free disk below which the receiver takes nothing; the store needs the rest."
+    )
     receiver_token: SecretStr | None = Field(None, description="Token of posts to /ingest/manual and /reddit.")
     metrics_token: SecretStr | None = Field(None, description="Token of /metrics; without one only this machine may.")
     sentry_client_secret: SecretStr | None = Field(None, description="Signs Sentry webhook bodies.")
@@ -98,6 +102,11 @@ class Settings(BaseSettings):
     ecs_task_definition: str = Field("", description="Family, family:revision or ARN of the agent's task definition.")
     ecs_subnets: str = Field("", description="Subnets of the tasks, with commas.")
     ecs_security_groups: str = Field("", description="Security groups of the tasks, with commas.")
+    ecs_gateway_mode: Literal["sidecar", "task"] = Field(
+        "sidecar", description="Model gateway beside the agent, or in a task of its own: then the agent has no way out."
+    )
+    ecs_gateway_task_definition: str = Field("", description="Task definition of the gateway in a task of its own.")
+    ecs_gateway_security_groups: str = Field("", description="Security groups of that task, with commas.")
     ecs_bucket: str = Field("", description="S3 bucket of the job folders.")
     ecs_prefix: str = Field("soulcaster", pattern=r"^[A-Za-z0-9._/-]{1,200}$", description="Below it in the bucket.")
     ecs_spot: bool = Field(default=False, description="Take Fargate Spot first; a second try is on demand.")
@@ -150,6 +159,11 @@ class Settings(BaseSettings):
     def mappings_path(self) -> Path:
         """Folder of the person's own mappings of generic sources."""
         return self.home / "mappings"
+
+    @property
+    def exports_path(self) -> Path:
+        """Folder of the tables that the flow `export` writes."""
+        return self.home / "exports"
 
     @property
     def jobs_path(self) -> Path:

@@ -15,7 +15,8 @@ from standins.ecs_server import CLUSTER, Ecs, running_ecs
 from standins.s3_server import ACCESS_KEY, BUCKET, REGION, S3, SECRET_KEY
 
 from soulcaster.fix_models import LaunchRequest, LaunchState
-from soulcaster.launchers.ecs import EcsLauncher, EcsPlace
+from soulcaster.launchers.ecs import EcsLauncher
+from soulcaster.launchers.ecs_calls import EcsPlace
 
 FAMILY = "soulcaster-agent"
 

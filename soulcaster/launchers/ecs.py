@@ -10,18 +10,16 @@ import hashlib
 import json
 import logging
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field
-
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 from soulcaster.fix_models import LaunchRequest, LaunchState
-from soulcaster.launchers.aws import call, code_of, open_client
+from soulcaster.launchers import ecs_calls, ecs_gateway
+from soulcaster.launchers.aws import open_client
+from soulcaster.launchers.ecs_calls import EcsPlace, write_whole
 from soulcaster.launchers.ecs_tasks import AGENT, GATEWAY, judge_task
 from soulcaster.launchers.s3_folder import S3Folder
 
@@ -34,24 +32,6 @@ _YOUNG_SECONDS = 120
 """Just after RunTask, DescribeTasks may not know the task yet."""
 
 _NOTHING = "-"
-
-
-class EcsPlace(BaseModel):
-    """Where tasks run and their files lie."""
-
-    model_config = ConfigDict(frozen=True)
-
-    region: str = Field(min_length=1)
-    cluster: str = Field(min_length=1)
-    task_definition: str = Field(min_length=1, description="Family, family:revision or ARN; see docs/fixes.md.")
-    subnets: tuple[str, ...] = Field(min_length=1)
-    security_groups: tuple[str, ...] = Field(min_length=1)
-    bucket: str = Field(min_length=1)
-    prefix: str = "soulcaster"
-    is_spot: bool = False
-    has_public_ip: bool = False
-    log_group: str = ""
-    endpoint_url: str | None = Field(None, description="Another address of ECS and S3, for stand-ins.")
 
 
 class EcsLauncher:
@@ -122,11 +102,13 @@ class EcsLauncher:
         found = self._describe(task)
         if (found is None and self._is_young(folder)) or (found or {}).get("lastStatus", "STOPPED") != "STOPPED":
             return self._running(task, seconds, objects)
+        if not ecs_gateway.end(self._client("ecs"), self.place, folder):
+            return self._running(task, seconds, objects)  # its last counts are still to come
         seal, problems = objects.download()
         self._looked.pop(task, None)
         return judge_task(found, seal, problems, self.log_link(task))
 
-    def stop(self, handle: str) -> None:
+    def stop(self, handle: str, *, wait_seconds: float | None = None) -> None:
         """End it; see `Launcher`. Comes back when the task has ended and its work so far is in the folder.
 
         Raises:
@@ -135,10 +117,11 @@ class EcsLauncher:
         token, task, folder = _read_handle(handle)
         self._looked.pop(task, None)
         if task != _NOTHING:
-            self._tell_to_stop(task)
-        deadline = time.monotonic() + self._stop_seconds
-        while not self._has_ended(task, folder):
-            if time.monotonic() > deadline:
+            ecs_calls.tell_to_stop(self._client("ecs"), self.place, task)
+        deadline = time.monotonic() + (self._stop_seconds if wait_seconds is None else wait_seconds)
+        # Both are asked each time: the gateway is told to stop as soon as the agent is.
+        while not all([self._has_ended(task, folder), ecs_gateway.end(self._client("ecs"), self.place, folder)]):
+            if time.monotonic() >= deadline:
                 raise TransientError(f"Stopping task {task!r} has not ended it yet; try again.")
             time.sleep(min(5.0, self._poll_seconds[0]))
         if folder.is_dir():
@@ -161,68 +144,65 @@ class EcsLauncher:
         )
 
     def _prepare(self, request: LaunchRequest, folder: Path, *, is_spot: bool, n_refused: int = 0) -> dict[str, Any]:
-        """Upload everything and write down what will be asked for; nothing was started before."""
+        """Upload everything and write down what will be asked for; of the agent nothing was started before."""
         limits = _read_model_limits(folder)
-        gateway = f"http://127.0.0.1:{self._gateway_port}" if limits else ""
+        gateway = self._find_gateway(request, folder, limits) if limits else ""
         objects = self._objects(request.token, folder)
         address = objects.upload(request, gateway=gateway, progress_seconds=self._progress_seconds)
-        counts_address = objects.upload_gateway(request) if limits else ""
-        words = {
-            "cluster": self.place.cluster,
-            "taskDefinition": self.place.task_definition,
-            "count": 1,
-            "clientToken": hashlib.sha256(f"{request.token} {is_spot} {n_refused}".encode()).hexdigest(),
-            "startedBy": request.token,
-            "enableExecuteCommand": False,
-            "networkConfiguration": {
-                "awsvpcConfiguration": {
-                    "subnets": list(self.place.subnets),
-                    "securityGroups": list(self.place.security_groups),
-                    "assignPublicIp": "ENABLED" if self.place.has_public_ip else "DISABLED",
-                }
-            },
-            "overrides": {"containerOverrides": self._overrides(address, counts_address, limits)},
-        }
-        if is_spot:
-            words["capacityProviderStrategy"] = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
-        else:
-            words["launchType"] = "FARGATE"
+        words = ecs_calls.task_words(
+            self.place,
+            definition=self.place.task_definition,
+            security_groups=self.place.security_groups,
+            token=hashlib.sha256(f"{request.token} {is_spot} {n_refused}".encode()).hexdigest(),
+            started_by=request.token,
+            overrides=self._overrides(request, folder, address, limits),
+            is_spot=is_spot,
+        )
         state = {
             "token": request.token, "task": "", "is_spot": is_spot, "n_refused": n_refused, "request": words,
             "usable_until": time.time() + _USABLE_SECONDS, "started_at": 0.0,
         }  # fmt: skip
         return self._note(folder, state)
 
-    def _overrides(self, address: str, counts_address: str, limits: dict[str, Any]) -> list[dict[str, Any]]:
+    def _find_gateway(self, request: LaunchRequest, folder: Path, limits: dict[str, Any]) -> str:
+        """Where the agent will find the model: beside it, or in a task that runs already."""
+        if not self.place.gateway_task_definition:
+            return f"http://127.0.0.1:{self._gateway_port}"
+        return ecs_gateway.start(
+            self._client("ecs"), self.place, self._objects(request.token, folder), request, folder,
+            limits=limits, model_url=self._model_url, port=self._gateway_port, poll_seconds=self._poll_seconds[0],
+            wait_seconds=self._stop_seconds,
+        )  # fmt: skip
+
+    def _overrides(
+        self, request: LaunchRequest, folder: Path, address: str, limits: dict[str, Any]
+    ) -> list[dict[str, Any]]:
         """What differs from the task definition: everybody who may describe tasks can read it.
 
-        Without limits the gateway stays closed: that is what its task definition says.
+        Without limits the gateway beside the agent stays closed: that is what its task definition says.
         """
         agent = {
             "name": AGENT,
             "command": ["task"],
             "environment": [{"name": "SOULCASTER_AGENT_TICKET", "value": address}],
         }
+        if self.place.gateway_task_definition:
+            return [agent]
         gateway: dict[str, Any] = {"name": GATEWAY, "command": ["gateway", "--port", str(self._gateway_port)]}
         if limits:
-            gateway["environment"] = [
-                {"name": "SOULCASTER_GATEWAY_LIMITS", "value": json.dumps(limits)},
-                {"name": "SOULCASTER_GATEWAY_URL", "value": self._model_url},
-                {"name": "SOULCASTER_GATEWAY_TICKET", "value": counts_address},
-            ]
+            counts_address = self._objects(request.token, folder).upload_gateway(request)
+            gateway["environment"] = ecs_gateway.environment(limits, self._model_url, counts_address)
         return [agent, gateway]
 
     def _run(self, request: LaunchRequest, state: dict[str, Any], folder: Path) -> dict[str, Any]:
         """The state with its task; RunTask with the stored request, so that sending it twice is harmless."""
-        answer = self._run_task(state["request"])
+        answer = ecs_calls.run_task(self._client("ecs"), state["request"])
         if isinstance(answer, str):
             return self._note(folder, state | {"task": answer, "started_at": time.time()})
         if answer.get("tasks"):
             return self._note(folder, state | {"task": answer["tasks"][0]["taskArn"], "started_at": time.time()})
         # Nothing was started, so the next try is a new request: the old token may be bound to this answer.
-        why = "; ".join(
-            f"{each.get('reason', 'no reason')} {each.get('detail', '')}".strip() for each in answer.get("failures", [])
-        )
+        why = ecs_calls.refusal_of(answer)
         again = self._prepare(request, folder, is_spot=False, n_refused=state["n_refused"] + 1)
         if state["is_spot"]:
             _log.warning(
@@ -230,52 +210,17 @@ class EcsLauncher:
             )
             return self._run(request, again, folder)
         raise TransientError(
-            f"Starting a task for launch {request.token!r} in cluster {self.place.cluster!r} found no place: "
-            f"{why or 'no task and no failure came back'}; try again."
+            f"Starting a task for launch {request.token!r} in cluster {self.place.cluster!r} found no place: {why}; "
+            "try again."
         )
-
-    def _run_task(self, words: dict[str, Any]) -> dict[str, Any] | str:
-        """The answer of RunTask; the ARN alone when this token has started a task with another request before."""
-        client = self._client("ecs")
-
-        def ask() -> dict[str, Any] | str:
-            try:
-                answer: dict[str, Any] = client.run_task(**words)
-            except ClientError as error:
-                known = error.response.get("resourceIds") or []
-                if code_of(error) == "ConflictException" and known:
-                    return str(known[0])
-                raise
-            return answer
-
-        answer: dict[str, Any] | str = call(f"Starting a task in cluster {self.place.cluster!r}", ask)
-        return answer
 
     def _describe(self, task: str) -> dict[str, Any] | None:
         """The task; None when ECS does not know it (any more)."""
-        if task == _NOTHING:
-            return None
-        found = call(
-            f"Describing task {task!r}", self._client("ecs").describe_tasks, cluster=self.place.cluster, tasks=[task]
-        )
-        tasks: list[dict[str, Any]] = found.get("tasks", [])
-        return tasks[0] if tasks else None
+        return None if task == _NOTHING else ecs_calls.describe(self._client("ecs"), self.place, task)
 
     def _has_ended(self, task: str, folder: Path) -> bool:
         found = self._describe(task)
         return not self._is_young(folder) if found is None else found.get("lastStatus") == "STOPPED"
-
-    def _tell_to_stop(self, task: str) -> None:
-        client = self._client("ecs")
-
-        def ask() -> None:
-            try:
-                client.stop_task(cluster=self.place.cluster, task=task, reason="Soulcaster ended the launch")
-            except ClientError as error:
-                if code_of(error) != "InvalidParameterException":  # it is not known any more: it has ended
-                    raise
-
-        call(f"Stopping task {task!r}", ask)
 
     def _running(self, task: str, seconds: float, objects: S3Folder) -> LaunchState:
         """Note when to look again; what is new comes along, if it can."""
@@ -308,20 +253,11 @@ class EcsLauncher:
         """Keep the state; on the disk before anything follows from it."""
         private = folder / "launch"
         private.mkdir(mode=0o700, exist_ok=True)
-        _write_whole(private / "ecs.json", state)
+        write_whole(private / "ecs.json", state)
         link = self.log_link(state["task"]) if state["task"] else ""
         if link:
-            _write_whole(private / "place.json", {"log_link": link})
+            write_whole(private / "place.json", {"log_link": link})
         return state
-
-
-def _write_whole(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import boto3
 
 from soulcaster.errors import SoulcasterError
 from soulcaster.launchers.aws import BRIEFLY, call, open_client
-from soulcaster.launchers.ecs import EcsPlace
+from soulcaster.launchers.ecs_calls import EcsPlace
 from soulcaster.launchers.ecs_tasks import AGENT, GATEWAY
 
 Finding = tuple[Literal["ok", "warn", "fail"], str]
@@ -42,25 +42,32 @@ def examine(place: EcsPlace) -> Iterator[Finding]:
                 "warn",
                 f"there is no active cluster {place.cluster!r} in {place.region}; create it, or mend the name.",
             )
-        definition = call(
-            f"Describing task definition {place.task_definition!r}", ecs.describe_task_definition,
-            taskDefinition=place.task_definition,
-        )["taskDefinition"]  # fmt: skip
-        problems = list(find_problems(definition))
+        problems = [
+            f"task definition {name!r}: {problem}"
+            for name, containers in place.definitions
+            for problem in find_problems(_read_definition(ecs, name), containers)
+        ]
         call(f"Looking for bucket {place.bucket!r}", s3.head_bucket, Bucket=place.bucket)
     except SoulcasterError as error:
         yield "warn", str(error)
         return
     for problem in problems:
-        yield "warn", f"task definition {place.task_definition!r}: {problem}."
+        yield "warn", f"{problem}."
     if not problems and found:
         yield "ok", f"the agent can run on Fargate: cluster {place.cluster}, {place.task_definition}, {place.bucket}."
 
 
-def find_problems(definition: dict[str, Any]) -> Iterator[str]:
-    """What a task definition has that it should not, or lacks; half a sentence each. Source: agent.md §4.2."""
+def _read_definition(client: Any, name: str) -> dict[str, Any]:  # noqa: ANN401  boto3 has no types
+    found: dict[str, Any] = call(
+        f"Describing task definition {name!r}", client.describe_task_definition, taskDefinition=name
+    )["taskDefinition"]
+    return found
+
+
+def find_problems(definition: dict[str, Any], wanted: Sequence[str] = (AGENT, GATEWAY)) -> Iterator[str]:
+    """What a task definition with these containers has that it should not, or lacks. Source: agent.md §4.2."""
     containers = {each["name"]: each for each in definition.get("containerDefinitions", [])}
-    for name in (AGENT, GATEWAY):
+    for name in wanted:
         if name not in containers:
             yield f"it has no container {name!r}"
     if definition.get("taskRoleArn"):
@@ -70,9 +77,11 @@ def find_problems(definition: dict[str, Any]) -> Iterator[str]:
     agent, gateway = containers.get(AGENT, {}), containers.get(GATEWAY, {})
     if agent.get("secrets"):
         yield f"its container {AGENT!r} is given secrets; only {GATEWAY!r} may have the model key"
-    if "SOULCASTER_GATEWAY_KEY" not in {each["name"] for each in gateway.get("secrets", [])}:
+    if gateway and GATEWAY not in wanted:
+        yield f"it has a container {GATEWAY!r} beside the agent; the gateway is to run in a task of its own"
+    if GATEWAY in wanted and "SOULCASTER_GATEWAY_KEY" not in {each["name"] for each in gateway.get("secrets", [])}:
         yield f"its container {GATEWAY!r} gets no SOULCASTER_GATEWAY_KEY from Secrets Manager"
-    if not agent.get("essential", True) or gateway.get("essential", True):
+    if tuple(wanted) == (AGENT, GATEWAY) and (not agent.get("essential", True) or gateway.get("essential", True)):
         yield f"{AGENT!r} has to be essential and {GATEWAY!r} not, so that the task ends with the agent"
     for name, container in containers.items():
         yield from _find_rights(name, container)

@@ -34,6 +34,11 @@ _SLACK_SECONDS = 900
 """Source: agent.md §2.3: results may be handed over until a quarter of an hour after the deadline."""
 
 
+def lifetime_of(request: LaunchRequest) -> int:
+    """Seconds from now for which anything of the launch may be needed."""
+    return _START_SECONDS + request.deadline_seconds + _SLACK_SECONDS
+
+
 class _Whole(BaseModel):
     bytes: int
     sha256: str
@@ -64,7 +69,7 @@ class S3Folder:
 
     def upload(self, request: LaunchRequest, *, gateway: str, progress_seconds: float) -> str:
         """Store inputs and ticket; the address that gives the ticket, for as long as a start may take."""
-        lifetime = _START_SECONDS + request.deadline_seconds + _SLACK_SECONDS
+        lifetime = lifetime_of(request)
         inputs = {}
         for name in INPUTS[request.mode]:
             path = self._folder / name
@@ -87,8 +92,8 @@ class S3Folder:
 
     def upload_gateway(self, request: LaunchRequest) -> str:
         """Store what the gateway beside the agent is told; the address that gives it, as long as a start may take."""
-        lifetime = _START_SECONDS + request.deadline_seconds + _SLACK_SECONDS
-        self._put("gateway.json", json.dumps({"usage": self._sign("put_object", f"out/{USAGE}", lifetime)}).encode())
+        usage = self._sign("put_object", f"out/{USAGE}", lifetime_of(request))
+        self._put("gateway.json", json.dumps({"usage": usage}).encode())
         return self._sign("get_object", "gateway.json", _START_SECONDS)
 
     def has_results(self) -> bool:

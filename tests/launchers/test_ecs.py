@@ -119,7 +119,7 @@ def test_a_caller_killed_between_request_and_answer_is_found_again(tmp_path: Pat
     folder = make_edit(tmp_path / "job", FILES, FIX)
     code = (
         "import sys, json; from pathlib import Path; from soulcaster.fix_models import LaunchRequest\n"
-        "from soulcaster.launchers.ecs import EcsLauncher, EcsPlace\n"
+        "from soulcaster.launchers.ecs import EcsLauncher; from soulcaster.launchers.ecs_calls import EcsPlace\n"
         "made = EcsLauncher(EcsPlace.model_validate(json.loads(sys.argv[2])), model_url='', progress_seconds=0.2)\n"
         "made.launch(LaunchRequest(token='t-1', mode='edit', folder=Path(sys.argv[1]), deadline_seconds=100))\n"
     )

@@ -32,7 +32,8 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 from soulcaster import fix
-from soulcaster.launchers.ecs import EcsLauncher, EcsPlace
+from soulcaster.launchers.ecs import EcsLauncher
+from soulcaster.launchers.ecs_calls import EcsPlace
 from soulcaster.settings import Settings
 settings = Settings(**json.loads(sys.argv[1]), _env_file=None)
 launcher = EcsLauncher(EcsPlace.model_validate(json.loads(sys.argv[2])), model_url="", poll_seconds=(0.25, 0.5))

@@ -111,8 +111,8 @@ def test_addresses_are_regional_and_sign_what_is_sent(region: str, monkeypatch):
     assert "X-Amz-SignedHeaders=host%3Bif-none-match" in url
 
 
-def test_a_test_run_finds_the_gateway_closed(tmp_path: Path, cloud: Cloud):
-    """Code of the patch shares the task's network with the gateway, which holds the key and serves nothing."""
+def test_a_test_run_finds_the_gateway_closed_and_then_no_network_at_all(tmp_path: Path, cloud: Cloud):
+    """What sets up shares the task's network with the gateway, which serves nothing; tests reach not even that."""
     launcher = cloud.launcher()
     port = launcher._gateway_port
     code = (
@@ -122,15 +122,21 @@ def test_a_test_run_finds_the_gateway_closed(tmp_path: Path, cloud: Cloud):
         "    try:\n"
         "        urllib.request.urlopen(urllib.request.Request(url, data=b'{}'))\n"
         "    except urllib.error.HTTPError as error:\n"
-        "        print('answer', error.code)\n"
+        "        open('seen.txt', 'w').write(f'answer {error.code}')\n"
         "        break\n"
-        "    except OSError:\n"
+        "    except OSError as error:\n"
+        "        if 'Permission denied' in str(error):\n"
+        "            print(open('seen.txt').read(), 'then', error)\n"
+        "            break\n"
         "        time.sleep(0.1)\n"
     )
-    folder = make_verify(tmp_path / "job", {"try.py": code}, [sys.executable, "try.py"])
+    words = [sys.executable, "try.py"]
+    folder = make_verify(tmp_path / "job", {"try.py": code}, words, setup=words)
     wait(launcher, launcher.launch(ask(folder, mode="verify")))
 
-    assert "answer 403" in read_report(folder)["runs"]["baseline"]["tail"]
+    report = read_report(folder)
+    assert "answer 403 then <urlopen error [Errno 13] Permission denied>" in report["runs"]["baseline"]["tail"]
+    assert ("container", "none") == (report["sandbox"], report["network"])
     assert MODEL_KEY not in cloud.ecs.task.log("gateway")
 
 
@@ -165,12 +171,14 @@ def test_a_real_tool_edits_in_a_task_and_only_the_gateway_has_the_key(tmp_path: 
 
 
 def test_the_task_definition_is_one_and_what_is_asked_fits_it(tmp_path: Path, s3: S3, cloud: Cloud, monkeypatch):
-    """Another implementation of ECS (moto) takes the definition and the request; ours finds no fault in it."""
+    """Another implementation of ECS (moto) takes all definitions and the request; ours finds no fault in it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_ECS", s3.url)
     words = json.loads((ROOT / "infra" / "ecs" / "task-definition.json").read_text())
     client = boto3.client("ecs", region_name=REGION)
     client.create_cluster(clusterName=CLUSTER)
     taken = client.register_task_definition(**words)["taskDefinition"]
+    for name in ("agent-alone", "gateway-alone"):
+        client.register_task_definition(**json.loads((ROOT / "infra" / "ecs" / f"{name}.json").read_text()))
     ec2 = boto3.client("ec2", region_name=REGION, endpoint_url=s3.url)
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     launcher = cloud.launcher(task_definition="soulcaster-agent:1", subnets=(subnet,))

@@ -2,6 +2,7 @@
 
 A container gets the image's environment, what the definition and its secrets say, and the overrides; nothing of ours.
 As root, processes run without capabilities, as in a container: of one user, yet no eyes on each other's secrets.
+Each task has a loopback address of its own, as in a cloud each has one of its network.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,8 @@ class Task:
     arn: str
     request: dict[str, Any]
     folder: Path
+    address: str
+    essential: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     status: str = "PENDING"
     stop_code: str = "EssentialContainerExited"
@@ -53,6 +56,7 @@ class Task:
         shown = {
             "taskArn": self.arn, "lastStatus": self.status, "startedBy": self.request.get("startedBy", ""),
             "overrides": self.request.get("overrides", {}), "containers": containers,
+            "attachments": [{"details": [{"name": "privateIPv4Address", "value": self.address}]}],
         }  # fmt: skip
         if self.status == "STOPPED":
             shown |= {"stopCode": self.stop_code, "stoppedReason": self.stopped_reason}
@@ -65,7 +69,7 @@ class Ecs:
 
     wire: Wire
     folder: Path
-    definition: dict[str, Any]
+    definitions: dict[str, dict[str, Any]]
     secrets: dict[str, str]
     tools: Path
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -79,6 +83,11 @@ class Ecs:
         """Parameters of all calls of that name, in order."""
         wanted = f".{name}"
         return [json.loads(each.body) for each in self.wire.requests if each.headers["x-amz-target"].endswith(wanted)]
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """That of the agent."""
+        return self.definitions["soulcaster-agent"]
 
     @property
     def task(self) -> Task:
@@ -95,16 +104,19 @@ class Ecs:
         """End the task from outside, and wait until it has."""
         task = self.tasks[arn]
         task.stop_code, task.stopped_reason = code, reason
-        _signal(task.processes["agent"], number)
+        _signal(task.processes[task.essential], number)
         assert task.ended.wait(200)
 
 
 @contextmanager
-def running_ecs(folder: Path, *, secrets: dict[str, str] | None = None, tools: Path | None = None) -> Iterator[Ecs]:
-    """The started stand-in; whatever still runs is killed at the end of the block."""
+def running_ecs(
+    folder: Path, *, files: Sequence[str] = ("task-definition",), secrets: dict[str, str] | None = None,
+    tools: Path | None = None,
+) -> Iterator[Ecs]:  # fmt: skip
+    """The started stand-in with these files of `infra/ecs`; whatever still runs is killed at the end of the block."""
     wire = Wire()
-    definition = json.loads((ROOT / "infra" / "ecs" / "task-definition.json").read_text())
-    ecs = Ecs(wire, folder, definition, secrets or {}, tools or ROOT / ".tools")
+    read = [json.loads((ROOT / "infra" / "ecs" / f"{name}.json").read_text()) for name in files]
+    ecs = Ecs(wire, folder, {each["family"]: each for each in read}, secrets or {}, tools or ROOT / ".tools")
 
     def answer(request: Request) -> Answer:
         return _answer(ecs, request)
@@ -114,7 +126,7 @@ def running_ecs(folder: Path, *, secrets: dict[str, str] | None = None, tools: P
             yield ecs
         finally:
             for task in list(ecs.tasks.values()):
-                _signal(task.processes.get("agent"), signal.SIGKILL)
+                _signal(task.processes.get(task.essential), signal.SIGKILL)
                 assert task.ended.wait(200)
 
 
@@ -153,7 +165,7 @@ def _run_task(ecs: Ecs, words: dict[str, Any]) -> Answer:
         task_id = uuid.uuid4().hex
         arn = f"arn:aws:ecs:{REGION}:{_ACCOUNT}:task/{CLUSTER}/{task_id}"
         ecs.tokens[token] = words, arn
-        task = ecs.tasks[arn] = Task(arn, words, ecs.folder / task_id)
+        task = ecs.tasks[arn] = Task(arn, words, ecs.folder / task_id, f"127.0.1.{len(ecs.tokens)}")
         _start(ecs, task)
     ecs.after_run()
     return Answer(payload={"tasks": [task.described()], "failures": []})
@@ -166,7 +178,9 @@ def _start(ecs: Ecs, task: Task) -> None:
         task.ended.set()
         return
     overrides = {each["name"]: each for each in task.request.get("overrides", {}).get("containerOverrides", [])}
-    for container in sorted(ecs.definition["containerDefinitions"], key=lambda each: len(each.get("dependsOn", []))):
+    definition = ecs.definitions[task.request["taskDefinition"].partition(":")[0]]
+    [task.essential] = [each["name"] for each in definition["containerDefinitions"] if each["essential"]]
+    for container in sorted(definition["containerDefinitions"], key=lambda each: len(each.get("dependsOn", []))):
         task.processes[container["name"]] = _start_container(ecs, task, container, overrides.get(container["name"], {}))
     task.status = "RUNNING"
     threading.Thread(target=_wait, args=(task,), daemon=True).start()
@@ -194,7 +208,7 @@ def _start_container(
 
 def _wait(task: Task) -> None:
     """Until the essential container ends; then all of the task does."""
-    task.processes["agent"].wait()
+    task.processes[task.essential].wait()
     for process in task.processes.values():
         _signal(process, signal.SIGTERM)
         try:
@@ -218,14 +232,15 @@ def _stop_task(ecs: Ecs, words: dict[str, Any]) -> Answer:
         return error("InvalidParameterException", "The referenced task was not found.")
     if task.status != "STOPPED":
         task.stop_code, task.stopped_reason = "UserInitiated", words["reason"]
-        _signal(task.processes["agent"], signal.SIGTERM)
+        _signal(task.processes[task.essential], signal.SIGTERM)
     return Answer(payload={"task": task.described()})
 
 
 def _describe_definition(ecs: Ecs, words: dict[str, Any]) -> Answer:
-    if words["taskDefinition"].partition(":")[0] != ecs.definition["family"]:
+    found = ecs.definitions.get(words["taskDefinition"].partition(":")[0])
+    if found is None:
         return error("ClientException", "Unable to describe task definition.")
-    return Answer(payload={"taskDefinition": {**ecs.definition, "status": "ACTIVE", "revision": 1}})
+    return Answer(payload={"taskDefinition": {**found, "status": "ACTIVE", "revision": 1}})
 
 
 def _describe_clusters(_ecs: Ecs, words: dict[str, Any]) -> Answer:
