@@ -17,17 +17,21 @@ locals {
 module "agent_spec" {
   source = "./modules/agent_spec"
 
-  name                    = var.name
-  partition               = data.aws_partition.current.partition
-  region                  = data.aws_region.current.region
-  account_id              = data.aws_caller_identity.current.account_id
-  agent_image             = var.agent_image
-  model_secret_arn        = module.secrets.arns["model-key"]
-  model_url               = var.model_url
-  cpu_units               = var.cpu_units
-  memory_mib              = var.memory_mib
-  subnet_ids              = module.network.task_subnet_ids
-  security_group_ids      = [module.agent_task.security_group_id]
+  name               = var.name
+  partition          = data.aws_partition.current.partition
+  region             = data.aws_region.current.region
+  account_id         = data.aws_caller_identity.current.account_id
+  agent_image        = var.agent_image
+  model_secret_arn   = module.secrets.arns["model-key"]
+  model_url          = var.model_url
+  cpu_units          = var.cpu_units
+  memory_mib         = var.memory_mib
+  subnet_ids         = module.network.task_subnet_ids
+  security_group_ids = [module.agent_task.security_group_id]
+
+  gateway_security_group_ids = module.agent_task.gateway_security_group_ids
+
+  gateway_mode            = var.gateway_mode
   has_public_ip           = !var.has_nat
   is_spot                 = var.is_spot
   github_repository       = var.github_repository
@@ -72,11 +76,17 @@ module "agent_task" {
   vpc_id                = module.network.vpc_id
   names                 = module.agent_spec.names
   has_image             = var.agent_image != null
+  subnet_ids            = module.network.task_subnet_ids
   container_definitions = module.agent_spec.container_definitions
   size                  = module.agent_spec.size
-  tasks_trust           = module.agent_spec.documents.tasks_trust
-  execution_policy      = module.agent_spec.documents.execution_policy
-  launcher_policy       = module.agent_spec.documents.launcher_policy
+
+  is_gateway_apart              = var.gateway_mode == "task"
+  gateway_container_definitions = module.agent_spec.gateway_container_definitions
+  gateway_size                  = module.agent_spec.gateway_size
+
+  tasks_trust      = module.agent_spec.documents.tasks_trust
+  execution_policy = module.agent_spec.documents.execution_policy
+  launcher_policy  = module.agent_spec.documents.launcher_policy
 }
 
 module "ci" {

@@ -39,6 +39,12 @@ variable "model_url" {
   default     = "https://generativelanguage.googleapis.com"
 }
 
+variable "gateway_mode" {
+  description = "sidecar: the model gateway runs beside the agent. task: in a task of its own, and the agent reaches nothing else."
+  type        = string
+  default     = "sidecar"
+}
+
 variable "cpu_units" {
   description = "Size of a task, 1024 units are one vCPU."
   type        = number

@@ -9,6 +9,7 @@ module "soulcaster" {
   mail              = var.mail
   budget_usd        = 300
   has_nat           = true
+  gateway_mode      = var.gateway_mode
   allowed_domains   = var.allowed_domains
   host              = { ingress_cidrs = var.ingress_cidrs }
 }

@@ -29,3 +29,9 @@ variable "allowed_domains" {
   type        = list(string)
   default     = ["generativelanguage.googleapis.com"]
 }
+
+variable "gateway_mode" {
+  description = "task cuts the agent off from everything but model and S3 (its image has to hold what your tests need); sidecar does not."
+  type        = string
+  default     = "sidecar"
+}

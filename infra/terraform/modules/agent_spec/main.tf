@@ -6,7 +6,9 @@ terraform {
 }
 
 locals {
+  is_apart       = var.gateway_mode == "task"
   family         = "${var.name}-agent"
+  gateway_family = "${var.name}-gateway"
   cluster        = var.name
   log_group      = "/${var.name}/agent"
   execution_role = "${var.name}-agent-execution"

@@ -2,6 +2,7 @@ output "names" {
   description = "Names of everything that is made, by what it is."
   value = {
     family         = local.family
+    gateway_family = local.gateway_family
     cluster        = local.cluster
     log_group      = local.log_group
     execution_role = local.execution_role
@@ -11,13 +12,23 @@ output "names" {
 }
 
 output "container_definitions" {
-  description = "JSON for the task definition; null as long as no image is named."
-  value       = var.agent_image == null ? null : jsonencode(local.container_definitions)
+  description = "JSON for the agent's task definition; null as long as no image is named."
+  value       = var.agent_image == null ? null : jsonencode(local.container_definitions.agent)
+}
+
+output "gateway_container_definitions" {
+  description = "JSON for the gateway's own task definition; null where it runs beside the agent, and without an image."
+  value       = var.agent_image == null || !local.is_apart ? null : jsonencode(local.container_definitions.gateway)
 }
 
 output "size" {
-  description = "CPU units and MiB of the task, as ECS writes them."
+  description = "CPU units and MiB of the agent's task, as ECS writes them."
   value       = { cpu = tostring(var.cpu_units), memory = tostring(var.memory_mib) }
+}
+
+output "gateway_size" {
+  description = "CPU units and MiB of the gateway's own task."
+  value       = { cpu = tostring(local.gateway_size.cpu_units), memory = tostring(local.gateway_size.memory_mib) }
 }
 
 output "documents" {
@@ -37,7 +48,7 @@ output "documents" {
 
 output "settings" {
   description = "Soulcaster's settings for this set-up, by variable; lines of its .env."
-  value = {
+  value = merge({
     SOULCASTER_LAUNCHER            = "ecs"
     SOULCASTER_ECS_REGION          = var.region
     SOULCASTER_ECS_CLUSTER         = local.cluster
@@ -49,6 +60,10 @@ output "settings" {
     SOULCASTER_ECS_PREFIX          = var.prefix
     SOULCASTER_ECS_SPOT            = tostring(var.is_spot)
     SOULCASTER_ECS_LOG_GROUP       = local.log_group
+    SOULCASTER_ECS_GATEWAY_MODE    = var.gateway_mode
     SOULCASTER_AGENT_MODEL_URL     = var.model_url
-  }
+    }, { for name, value in {
+      SOULCASTER_ECS_GATEWAY_TASK_DEFINITION = local.gateway_family
+      SOULCASTER_ECS_GATEWAY_SECURITY_GROUPS = join(",", var.gateway_security_group_ids)
+  } : name => value if local.is_apart })
 }

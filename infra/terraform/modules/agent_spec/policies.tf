@@ -30,7 +30,7 @@ locals {
         Sid       = "RunAgent"
         Effect    = "Allow"
         Action    = ["ecs:RunTask"]
-        Resource  = "${local.ecs}:task-definition/${local.family}:*"
+        Resource  = [for family in concat([local.family], local.is_apart ? [local.gateway_family] : []) : "${local.ecs}:task-definition/${family}:*"]
         Condition = { ArnEquals = { "ecs:cluster" = local.cluster_arn } }
       },
       {

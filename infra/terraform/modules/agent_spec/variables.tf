@@ -105,6 +105,23 @@ variable "security_group_ids" {
   type        = list(string)
 }
 
+variable "gateway_mode" {
+  description = "sidecar: the model gateway runs beside the agent. task: in a task of its own, and the agent reaches nothing else."
+  type        = string
+  default     = "sidecar"
+
+  validation {
+    condition     = contains(["sidecar", "task"], var.gateway_mode)
+    error_message = "Expected sidecar or task."
+  }
+}
+
+variable "gateway_security_group_ids" {
+  description = "Security groups of the gateway where it is a task of its own."
+  type        = list(string)
+  default     = []
+}
+
 variable "has_public_ip" {
   description = "Tasks get a public address: for subnets without a NAT gateway."
   type        = bool

@@ -1,4 +1,4 @@
-# Cluster, task definition, log group, security group and execution role. Tasks get no role: there is nothing to steal at the credential endpoint.
+# Cluster, task definitions, log group and execution role. Tasks get no role: there is nothing to steal at the credential endpoint.
 
 resource "aws_ecs_cluster" "this" {
   name = var.names.cluster
@@ -56,28 +56,27 @@ resource "aws_ecs_task_definition" "agent" {
   depends_on = [aws_cloudwatch_log_group.agent, aws_iam_role_policy.execution]
 }
 
+resource "aws_ecs_task_definition" "gateway" {
+  count = var.has_image && var.is_gateway_apart ? 1 : 0
+
+  family                   = var.names.gateway_family
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = var.gateway_size.cpu
+  memory                   = var.gateway_size.memory
+  execution_role_arn       = aws_iam_role.execution.arn
+  container_definitions    = var.gateway_container_definitions
+
+  runtime_platform {
+    cpu_architecture        = "X86_64"
+    operating_system_family = "LINUX"
+  }
+
+  depends_on = [aws_cloudwatch_log_group.agent, aws_iam_role_policy.execution]
+}
+
 resource "aws_iam_policy" "launcher" {
   name        = "${var.names.family}-launcher"
   description = "The machine that runs Soulcaster: start, watch and stop the agent, and its job folders"
   policy      = var.launcher_policy
-}
-
-resource "aws_security_group" "agent" {
-  #checkov:skip=CKV2_AWS_5:tasks are attached to it when they are launched, by SOULCASTER_ECS_SECURITY_GROUPS
-  name_prefix = "${var.names.family}-"
-  description = "Tasks of the agent: nothing comes in, HTTPS goes out"
-  vpc_id      = var.vpc_id
-
-  lifecycle {
-    create_before_destroy = true
-  }
-}
-
-resource "aws_vpc_security_group_egress_rule" "agent_https" {
-  security_group_id = aws_security_group.agent.id
-  description       = "S3, the registry, the model, package hosts"
-  ip_protocol       = "tcp"
-  from_port         = 443
-  to_port           = 443
-  cidr_ipv4         = "0.0.0.0/0"
 }

@@ -14,6 +14,11 @@ output "task_definition_arn" {
 }
 
 output "security_group_id" {
-  description = "Security group of the tasks: nothing comes in, HTTPS goes out."
+  description = "Security group of the agent's tasks."
   value       = aws_security_group.agent.id
+}
+
+output "gateway_security_group_ids" {
+  description = "Security group of the gateway's own tasks; none where it runs beside the agent."
+  value       = aws_security_group.gateway[*].id
 }

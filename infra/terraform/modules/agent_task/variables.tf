@@ -2,6 +2,7 @@ variable "names" {
   description = "Names by what they are, of agent_spec."
   type = object({
     family         = string
+    gateway_family = string
     cluster        = string
     log_group      = string
     execution_role = string
@@ -16,6 +17,26 @@ variable "has_image" {
 variable "container_definitions" {
   description = "The containers as JSON; null without an image."
   type        = string
+}
+
+variable "is_gateway_apart" {
+  description = "The gateway is a task of its own, and the agent reaches nothing but it and S3."
+  type        = bool
+}
+
+variable "gateway_container_definitions" {
+  description = "The gateway's container as JSON where it is a task of its own; else null."
+  type        = string
+}
+
+variable "gateway_size" {
+  description = "CPU units and MiB of the gateway's own task."
+  type        = object({ cpu = string, memory = string })
+}
+
+variable "subnet_ids" {
+  description = "Subnets of the tasks."
+  type        = list(string)
 }
 
 variable "size" {

@@ -28,6 +28,25 @@ run "the_task_ends_with_the_agent" {
   }
 }
 
+run "a_gateway_apart_leaves_the_agent_alone" {
+  command = plan
+
+  variables {
+    gateway_mode               = "task"
+    gateway_security_group_ids = ["sg-2"]
+  }
+
+  assert {
+    condition     = [for each in jsondecode(output.container_definitions) : each.name] == ["agent"]
+    error_message = "With a gateway in a task of its own the agent's task has nothing but the agent."
+  }
+
+  assert {
+    condition     = [for each in jsondecode(output.gateway_container_definitions) : each.essential] == [true]
+    error_message = "The gateway's task ends with the gateway."
+  }
+}
+
 run "containers_share_the_memory_of_the_task" {
   command = plan
 
