@@ -110,7 +110,7 @@ def _buttons(view: JobView) -> None:
                 fix.cancel, load_settings(), queries.project(), job.job_id, actor=people.actor(),
                 launcher=launching.make_launcher(load_settings()),
             )  # fmt: skip
-            acting.act(do, "Cancelled: the agent is ended, its work so far is kept")
+            acting.act(do, "Cancelled: the agent was told to end, its work so far is kept")
 
 
 def _approve(job_id: str) -> None:

@@ -31,6 +31,8 @@ _MOST_MOVES = 60
 
 POLL_SECONDS = 2.0
 _CANCEL_WAIT_SECONDS = 20.0
+_STOP_SECONDS = 3.0
+"""So long a person who cancels waits for the agent's end; a task on Fargate takes up to two minutes."""
 
 
 def examine(settings: Settings) -> Iterator[tuple[str, Literal["ok", "warn", "fail"], str]]:
@@ -224,42 +226,49 @@ def reconcile(settings: Settings, project_id: str, launcher: Launcher, *, actor:
 def cancel(
     settings: Settings, project_id: str, job_id: str, *, actor: str, launcher: Launcher | None = None, reason: str = ""
 ) -> Job:
-    """End a job and its agent; what was published stays.
+    """End a job; its agent is told to end, and `reconcile` sees to it. What was published stays.
+
+    Whoever moves the job just now finds it ended; only while it is being published that is waited for.
 
     Raises:
         PermanentError: it has ended already.
-        TransientError: somebody is moving it for longer than a move takes, or the agent does not end.
+        TransientError: it is being published for longer than that takes.
     """
     require(actor, project_id, "fix", f"Cancelling job {job_id!r}")
     deadline = time.monotonic() + _CANCEL_WAIT_SECONDS
     full_id = _get(settings, project_id, job_id).job_id
     while True:
         with fix_case.held(settings, full_id) as is_mine:
-            if is_mine:
-                job = _cancel(settings, project_id, full_id, actor, reason)
-                break
+            job = _cancel(settings, project_id, full_id, actor, reason, is_mine=is_mine)
+            if job is not None and is_mine:
+                _stop_leftovers(settings, project_id, launcher or make_launcher(settings), wait_seconds=_STOP_SECONDS)
+        if job is not None:
+            return job
         if time.monotonic() > deadline:
-            raise TransientError(f"Cancelling job {full_id!r}: another process is moving it; try again.")
+            raise TransientError(f"Cancelling job {full_id!r}: it is just being published; try again.")
         time.sleep(0.1)
-    _stop_leftovers(settings, project_id, launcher or make_launcher(settings))
-    return job
 
 
-def _cancel(settings: Settings, project_id: str, job_id: str, actor: str, reason: str) -> Job:
+def _cancel(settings: Settings, project_id: str, job_id: str, actor: str, reason: str, *, is_mine: bool) -> Job | None:
+    """The ended job; None when somebody else was faster, or is publishing it."""
     job = _get(settings, project_id, job_id)
     if job.status in FINAL_STATUSES:
         raise PermanentError(f"Cancelling job {job.job_id!r} expected one under way, got {job.status}.")
+    if job.status == "publishing" and not is_mine:
+        return None
     detail = read(
         settings.duckdb_path,
         lambda con: jobs.get_detail(con, project_id, job_id),
         timeout_seconds=settings.lock_timeout_seconds,
     )
     move = Move("cancelled", f"Cancelled by {actor}{': ' + reason if reason else ''}.")
-    return fix_case.apply(settings, job, move, actor=actor, detail=detail) or _get(settings, project_id, job_id)
+    return fix_case.apply(settings, job, move, actor=actor, detail=detail)
 
 
-def _stop_leftovers(settings: Settings, project_id: str, launcher: Launcher) -> None:
-    """End agents that work for jobs which have ended."""
+def _stop_leftovers(
+    settings: Settings, project_id: str, launcher: Launcher, *, wait_seconds: float | None = None
+) -> None:
+    """End agents that work for jobs which have ended; one that does not in time is told again by the next caller."""
     left = read(
         settings.duckdb_path,
         lambda con: jobs.list_leftover_launches(con, project_id),
@@ -267,7 +276,7 @@ def _stop_leftovers(settings: Settings, project_id: str, launcher: Launcher) -> 
     )
     for launch in left:
         try:
-            told = _stop(settings, launch, launcher)
+            told = _stop(settings, launch, launcher, wait_seconds)
         except SoulcasterError as error:
             _log.warning("Stopping launch %s of job %s: %s", launch.attempt, launch.job_id, error)
             continue
@@ -282,7 +291,7 @@ def _note_launch(settings: Settings, project_id: str, launch: Launch) -> None:
     )
 
 
-def _stop(settings: Settings, launch: Launch, launcher: Launcher) -> Launch:
+def _stop(settings: Settings, launch: Launch, launcher: Launcher, wait_seconds: float | None) -> Launch:
     """A launch without a handle may have been started: its token finds it, so that it can be ended."""
     handle = launch.handle
     folder = job_folders.folder_of(settings, launch)
@@ -292,7 +301,7 @@ def _stop(settings: Settings, launch: Launch, launcher: Launcher) -> Launch:
         )
         handle = launcher.launch(request)
     if handle is not None:
-        launcher.stop(handle)
+        launcher.stop(handle, wait_seconds=wait_seconds)
     return launch.model_copy(update={"handle": handle, "ended_at": datetime.now(UTC), "outcome": "stopped by us"})
 
 

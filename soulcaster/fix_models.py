@@ -121,8 +121,16 @@ class Launcher(Protocol):
         """State now; `missing` when nothing is known of the handle any more."""
         ...
 
-    def stop(self, handle: str) -> None:
-        """End it and everything it started; partial work stays in the folder. Harmless when it has ended."""
+    def stop(self, handle: str, *, wait_seconds: float | None = None) -> None:
+        """End it and everything it started; partial work stays in the folder. Harmless when it has ended.
+
+        Args:
+            handle: of `launch`.
+            wait_seconds: how long its end is waited for; as long as it may take when not given.
+
+        Raises:
+            TransientError: it has not ended in that time; it was told to.
+        """
         ...
 
 

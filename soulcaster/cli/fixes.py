@@ -186,12 +186,12 @@ def approve(
 def cancel(
     job: JobId, reason: Reason = "", actor: Actor = None, project: Project = None, as_json: AsJson = False
 ) -> None:
-    """End a job and its agent; what was published stays."""
+    """End a job, tell its agent to end; what was published stays."""
     from soulcaster.fix import cancel as end
 
     settings = open_settings(project)
     done = end(settings, settings.project, job, actor=actor or getpass.getuser(), reason=reason)
-    typer.echo(done.model_dump_json() if as_json else f"Job {done.job_id} is cancelled, its agent has ended.")
+    typer.echo(done.model_dump_json() if as_json else f"Job {done.job_id} is cancelled, its agent was told to end.")
 
 
 def reconcile(

@@ -112,14 +112,6 @@ def list_jobs(
     return [_job(row) for row in rows]
 
 
-def list_projects_with_open_jobs(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Projects that have a job which has not ended."""
-    rows = con.execute(
-        "SELECT DISTINCT project_id FROM jobs WHERE NOT list_contains($1, status) ORDER BY 1", [_FINAL]
-    ).fetchall()
-    return [project_id for (project_id,) in rows]
-
-
 def get_detail(con: duckdb.DuckDBPyConnection, project_id: str, job_id: str) -> JobDetail:
     """What the job found out so far."""
     [(detail,)] = con.execute(

@@ -109,7 +109,7 @@ class LocalLauncher:
             is_infrastructure=state["is_infrastructure"],
         )
 
-    def stop(self, handle: str) -> None:
+    def stop(self, handle: str, *, wait_seconds: float | None = None) -> None:
         """End it and everything it started; see `Launcher`. Comes back when it has ended.
 
         Raises:
@@ -121,11 +121,13 @@ class LocalLauncher:
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
             _signal_exactly(state["pid"], state["started"], number)
-            deadline = time.monotonic() + _STOP_SECONDS
+            deadline = time.monotonic() + (_STOP_SECONDS if wait_seconds is None else wait_seconds)
             while _is_held(folder) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
             if not _is_held(folder):
                 return
+            if wait_seconds is not None:
+                break  # it may still be saving its work
         raise TransientError(f"Stopping the launch in {str(folder)!r} has not ended it yet; try again.")
 
     def _start(self, request: LaunchRequest, folder: Path, sandbox: str) -> None:

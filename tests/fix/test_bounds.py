@@ -19,8 +19,8 @@ from fix_store import (
 from grouping_store import PROJECT, query
 from standins.planned_launcher import HONEST_RUNS, PlannedLauncher
 
-from soulcaster import fix, job_folders
-from soulcaster.db import write
+from soulcaster import fix, fix_case, job_folders
+from soulcaster.db import jobs, write
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.launching import make_launcher
 from soulcaster.repositories import turn_switch
@@ -197,6 +197,42 @@ def test_cancelling_ends_the_agent_and_frees_the_cluster(store, tmp_path):
         fix.cancel(store, PROJECT, job.job_id, actor="bob", launcher=launcher)
     fix.reconcile(store, PROJECT, launcher)
     assert 1 == len(launcher.stopped)
+
+
+def test_cancelling_waits_for_no_agent_and_reconcile_sees_to_its_end(store, tmp_path):
+    """A task that takes minutes to stop is told to; the job has ended at once, and somebody asks again later."""
+    launcher = PlannedLauncher(tmp_path / "agents", plan(**{"launch 1": {"running": 10_000, "ends_slowly": True}}))
+    job = fix.start(store, PROJECT, CLUSTER, actor="ann")
+    job = fix.advance_until_rest(store, PROJECT, job.job_id, launcher)
+
+    assert "cancelled" == fix.cancel(store, PROJECT, job.job_id, actor="bob", launcher=launcher).status
+    assert [None] == [row[0] for row in query(store, "SELECT ended_at FROM launches")]
+    fix.reconcile(store, PROJECT, launcher)
+    assert 2 * [f"{job.job_id}-1"] == launcher.stopped
+    assert [("stopped by us",)] == query(store, "SELECT outcome FROM launches")
+
+
+@pytest.mark.parametrize(("status", "is_quick"), [("running", True), ("publishing", False)])
+def test_cancelling_a_job_that_somebody_moves_waits_only_where_it_is_published(store, tmp_path, status, is_quick):
+    """Elsewhere the mover finds the row ended and stores nothing; its agent is left to reconcile."""
+    launcher = PlannedLauncher(tmp_path / "agents", plan(**{"launch 1": {"running": 10_000}}))
+    job = fix.start(store, PROJECT, CLUSTER, actor="ann")
+    job = fix.advance_until_rest(store, PROJECT, job.job_id, launcher)
+    if status != job.status:
+        write(store.duckdb_path, lambda con: jobs.update_job(con, job, actor="x", now=job.changed_at, status=status))
+    with fix_case.held(store, job.job_id):
+        canceller = threading.Thread(
+            target=fix.cancel, args=(store, PROJECT, job.job_id), kwargs={"actor": "bob", "launcher": launcher}
+        )
+        canceller.start()
+        canceller.join(None if is_quick else 1.0)
+        assert is_quick != canceller.is_alive()
+        assert [] == launcher.stopped
+    canceller.join()
+    fix.reconcile(store, PROJECT, launcher)
+
+    assert [("cancelled", "bob")] == query(store, "SELECT status, split_part(reason[14:], '.', 1) FROM jobs")
+    assert [f"{job.job_id}-1"] == launcher.stopped
 
 
 def test_a_forge_that_is_away_leaves_the_job_where_it_is(store, tmp_path, forge):

@@ -141,6 +141,7 @@ def test_cancelling_stops_the_task(settings, store, tmp_path, cloud, forge):
 
     fix.cancel(store, PROJECT, job.job_id, actor="ann", launcher=launcher)
 
+    assert cloud.ecs.task.ended.wait(200), "it was told to; nobody waited"
     assert ("STOPPED", "UserInitiated") == (cloud.ecs.task.status, cloud.ecs.task.stop_code)
     assert [] == forge.pull_requests
     with pytest.raises(TransientError, match="another launcher"):

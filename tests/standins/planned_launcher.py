@@ -14,6 +14,7 @@ from typing import Any
 
 import jsonschema
 
+from soulcaster.errors import TransientError
 from soulcaster.fix_models import LaunchRequest, LaunchState
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "agent" / "schema"
@@ -77,10 +78,12 @@ class PlannedLauncher:
             return LaunchState.model_validate(plan["state"])
         return LaunchState(state="ended" if Path(folder).exists() else "missing", exit_code=0)
 
-    def stop(self, handle: str) -> None:
-        """Note it."""
+    def stop(self, handle: str, *, wait_seconds: float | None = None) -> None:
+        """Note it; one that is planned to end slowly has not ended when a caller will not wait."""
         with (self.folder / "stopped").open("a") as file:
             file.write(handle.partition(":")[0] + "\n")
+        if wait_seconds is not None and self._plan_of(handle.partition(":")[0]).get("ends_slowly"):
+            raise TransientError("It was told to end and has not yet.")
 
     def _plan_of(self, token: str) -> dict[str, Any]:
         return self.plan.get(f"launch {token.rpartition('-')[2]}", {})
