@@ -216,7 +216,7 @@ def _run_span(settings: Settings, project_id: str, window: Window, on_progress: 
     counts, notes = ImportReport(), []
     for page, outcomes in read_window(settings, source, start, end):
         located = [(window.target, outcome) for outcome in outcomes]
-        counts += store_outcomes(settings, project_id, located, source=source.kind)
+        counts += store_outcomes(settings, project_id, located, source=source.item_source)
         notes += [page.note] if page.note else []
         if on_progress:
             on_progress(counts.seen, 0)
@@ -239,7 +239,7 @@ def _run_files(settings: Settings, project_id: str, window: Window, on_progress:
                 for outcome in outcomes:
                     yield where, _bounded(outcome, spec)
 
-    for counts in store_chunks(settings, project_id, located(), source=spec.source):
+    for counts in store_chunks(settings, project_id, located(), source=spec.source, is_archive=True):
         # The last line may have more outcomes than are committed: it is read again.
         n_done = max(position - 1, n_skipped) if len(files) == 1 else 0
         window = window.model_copy(update={"counts": window.counts + counts, "n_done": n_done})

@@ -62,7 +62,7 @@ def import_path(
         raise PermanentError(f"Importing {str(path)!r} failed: expected a file or folder, got none; check the path.")
     if path.is_dir() or is_payload_file(path, source, columns):
         located = ((where, outcome) for where, outcomes in read_payloads(path, source) for outcome in outcomes)
-        return store_outcomes(settings, project_id, located, source=source, on_progress=on_progress)
+        return store_outcomes(settings, project_id, located, source=source, is_archive=True, on_progress=on_progress)
     report = ImportReport()
     for chunk, share in store_table(settings, project_id, path, source, columns):
         report += chunk
@@ -120,14 +120,16 @@ def store_outcomes(
     outcomes: Iterable[tuple[str, Outcome]],
     *,
     source: str | None = None,
+    is_archive: bool = False,
     on_progress: Progress | None = None,
 ) -> ImportReport:
     """Counts of parsed payloads, each with the place it came from, committed in chunks.
 
-    `source` is where quarantined payloads came from, when they do not say themselves.
+    `source` is where quarantined payloads came from, when they do not say themselves. `is_archive` tells payloads of
+    some time ago from those of now: `feedback.upsert_items` says what that decides.
     """
     report = ImportReport()
-    for counts in store_chunks(settings, project_id, outcomes, source=source):
+    for counts in store_chunks(settings, project_id, outcomes, source=source, is_archive=is_archive):
         report += counts
         if on_progress:
             on_progress(report.seen, 0)
@@ -135,7 +137,12 @@ def store_outcomes(
 
 
 def store_chunks(
-    settings: Settings, project_id: str, outcomes: Iterable[tuple[str, Outcome]], *, source: str | None = None
+    settings: Settings,
+    project_id: str,
+    outcomes: Iterable[tuple[str, Outcome]],
+    *,
+    source: str | None = None,
+    is_archive: bool = False,
 ) -> Iterator[ImportReport]:
     """Counts of each chunk once it is committed; no outcome behind a chunk is taken before its counts are."""
     for chunk in _chunks(outcomes):
@@ -147,7 +154,8 @@ def store_chunks(
         held = [_quarantine_row(where, each, source) for where, each in chunk if isinstance(each, Quarantined)]
         quarantined = pl.DataFrame(held, schema=QUARANTINE_SCHEMA)
         batch = TableBatch(frame, quarantined, labels=pl.Series(), share=0.0)
-        yield ImportReport(ignored=dict(ignored)) + _store(settings, project_id, _clean(settings, batch))
+        cleaned = _clean(settings, batch)
+        yield ImportReport(ignored=dict(ignored)) + _store(settings, project_id, cleaned, is_archive=is_archive)
 
 
 def add_typed(
@@ -288,7 +296,7 @@ def _clean(settings: Settings, batch: TableBatch) -> _Chunk:
     return _Chunk(kept, suspects, held, batch.quarantined, batch.share, batch.n_outside)
 
 
-def _store(settings: Settings, project_id: str, chunk: _Chunk) -> ImportReport:
+def _store(settings: Settings, project_id: str, chunk: _Chunk, *, is_archive: bool = False) -> ImportReport:
     """Counts of one chunk, committed in one transaction."""
     now = datetime.now(UTC)
 
@@ -296,7 +304,7 @@ def _store(settings: Settings, project_id: str, chunk: _Chunk) -> ImportReport:
         is_released = quarantine.find_released(con, project_id, chunk.held)
         released = chunk.suspects.filter(is_released)
         items = [each.select(*ITEM_SCHEMA, *CLEAN_COLUMNS) for each in (chunk.kept, released)]
-        counts = feedback.upsert_items(con, project_id, pl.concat(items), now)
+        counts = feedback.upsert_items(con, project_id, pl.concat(items), now, is_archive=is_archive)
         check_quota(con, settings, project_id, n_new=counts.new, now=now)
         waiting = pl.concat([chunk.held.filter(~is_released), chunk.unreadable])
         quarantine.insert_quarantined(con, project_id, waiting, now)

@@ -108,7 +108,9 @@ def import_mapped(
     """
     is_table = path.is_file() and find_kind(path) in ("csv", "parquet")
     located = _read_table(path, mapping) if is_table else _read_payloads(path, mapping)
-    return store_outcomes(settings, project_id, located, source=mapping.name, on_progress=on_progress)
+    return store_outcomes(
+        settings, project_id, located, source=mapping.name, is_archive=not is_table, on_progress=on_progress
+    )
 
 
 def _read_payloads(path: Path, mapping: ServiceMapping) -> Iterator[tuple[str, Outcome]]:

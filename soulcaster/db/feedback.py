@@ -57,10 +57,14 @@ def count_items(con: duckdb.DuckDBPyConnection, project_id: str, *, since: datet
     return ItemCounts(*rows[0])
 
 
-def upsert_items(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, now: datetime) -> Counts:
+def upsert_items(
+    con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.DataFrame, now: datetime, *, is_archive: bool = False
+) -> Counts:
     """Counts of one frame (`ITEM_SCHEMA` + `CLEAN_COLUMNS`) written as if its rows came one after the other.
 
     A row whose content is the stored one changes nothing; one whose `updated_at` is older than the stored one neither.
+    Where neither time tells, the later row wins; but out of an archive (`is_archive`), which says nothing of today, a
+    version that another took the place of stays replaced, so that recordings in any order can be read again and again.
     Rows about one Sentry issue are put together first: `sightings` says how.
     """
     if not frame.height:
@@ -70,16 +74,21 @@ def upsert_items(con: duckdb.DuckDBPyConnection, project_id: str, frame: pl.Data
     versions = con.sql(
         """
         SELECT staged.position, staged.item_id::VARCHAR AS item_id, staged.row_hash, staged.updated_at,
-            items.row_hash AS stored_hash, items.updated_at AS stored_updated_at
+            items.row_hash AS stored_hash, items.updated_at AS stored_updated_at,
+            $is_archive AND EXISTS (
+                FROM superseded WHERE superseded.item_id = staged.item_id AND superseded.row_hash = staged.row_hash
+            ) AS is_replaced
         FROM staged LEFT JOIN items ON items.item_id = staged.item_id ORDER BY staged.position
-        """
+        """,
+        params={"is_archive": is_archive},
     ).pl()
-    new, changed, counts = _choose(versions)
+    new, changed, superseded, counts = _choose(versions)
     if len(new) + len(changed):
         _register_written(con, frame, new, changed)
         _write_items(con, project_id, now)
         _write_payloads(con, project_id, now)
         con.unregister("written")
+    _remember(con, project_id, superseded)
     con.unregister("incoming")
     con.execute("DROP TABLE staged")
     return counts
@@ -120,29 +129,39 @@ def _row_hash(frame: pl.DataFrame) -> str:
     return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
 
 
-def _choose(versions: pl.DataFrame) -> tuple[pl.Series, pl.Series, Counts]:
-    """Positions of the rows to insert and of those to update, one an item, and the counts of the whole frame."""
+def _choose(versions: pl.DataFrame) -> tuple[pl.Series, pl.Series, pl.DataFrame, Counts]:
+    """Positions of the rows to insert and of those to update, one an item; what they supersede; counts of the frame."""
     is_doubled = versions["item_id"].is_duplicated()
     single = versions.filter(~is_doubled)
     is_new = pl.col("stored_hash").is_null()
-    is_changed = (pl.col("row_hash") != pl.col("stored_hash")) & (
-        pl.col("updated_at") >= pl.col("stored_updated_at")
-    ).fill_null(value=True)
+    is_changed = (
+        (pl.col("row_hash") != pl.col("stored_hash"))
+        & (pl.col("updated_at") >= pl.col("stored_updated_at")).fill_null(value=True)
+        & ~pl.col("is_replaced")
+    )
     new = single.filter(is_new)["position"]
-    changed = single.filter(~is_new & is_changed)["position"]
+    updates = single.filter(~is_new & is_changed)
+    changed = updates["position"]
+    is_newer = (pl.col("updated_at") > pl.col("stored_updated_at")).fill_null(value=False)
+    superseded = updates.filter(~is_newer).select("item_id", row_hash="stored_hash")
     replayed = _replay(versions.filter(is_doubled).iter_rows(named=True))
     new = pl.concat([new, pl.Series("position", replayed.new, dtype=new.dtype)])
     changed = pl.concat([changed, pl.Series("position", replayed.changed, dtype=new.dtype)])
+    superseded = pl.concat([superseded, pl.DataFrame(replayed.superseded, schema=superseded.schema, orient="row")])
     n_changed = len(changed) + replayed.n_superseded
-    return new, changed, Counts(len(new), n_changed, versions.height - len(new) - n_changed)
+    return new, changed, superseded, Counts(len(new), n_changed, versions.height - len(new) - n_changed)
 
 
 class _Replayed(NamedTuple):
-    """Positions of the last accepted rows of new and of known items; accepted rows that a later one replaced."""
+    """Positions of the last accepted rows of new and of known items; how many accepted rows a later one replaced.
+
+    `superseded`: item_id and row_hash of what was replaced by a row that does not say that it is newer.
+    """
 
     new: list[int]
     changed: list[int]
     n_superseded: int
+    superseded: list[tuple[str, str]]
 
 
 def _replay(rows: Iterable[dict[str, Any]]) -> _Replayed:
@@ -154,12 +173,16 @@ def _replay(rows: Iterable[dict[str, Any]]) -> _Replayed:
     state: dict[str, tuple[str | None, datetime | None]] = {}
     winners: dict[str, int] = {}
     accepted: Counter[str] = Counter()
+    superseded: list[tuple[str, str]] = []
     for row in rows:
         item_id = row["item_id"]
         stored.setdefault(item_id, row["stored_hash"])
         row_hash, updated_at = state.get(item_id, (row["stored_hash"], row["stored_updated_at"]))
-        is_older = updated_at is not None and row["updated_at"] is not None and row["updated_at"] < updated_at
-        if row_hash != row["row_hash"] and not (is_older and row_hash is not None):
+        is_dated = updated_at is not None and row["updated_at"] is not None
+        is_older = is_dated and row["updated_at"] < updated_at
+        if row_hash != row["row_hash"] and not (is_older and row_hash is not None) and not row["is_replaced"]:
+            if row_hash is not None and not (is_dated and row["updated_at"] > updated_at):
+                superseded.append((item_id, row_hash))
             state[item_id] = (row["row_hash"], row["updated_at"])
             winners[item_id] = row["position"]
             accepted[item_id] += 1
@@ -168,7 +191,25 @@ def _replay(rows: Iterable[dict[str, Any]]) -> _Replayed:
         new=[winners[item_id] for item_id in written if stored[item_id] is None],
         changed=[winners[item_id] for item_id in written if stored[item_id] is not None],
         n_superseded=sum(accepted[item_id] - 1 for item_id in written),
+        superseded=superseded,
     )
+
+
+def _remember(con: duckdb.DuckDBPyConnection, project_id: str, superseded: pl.DataFrame) -> None:
+    """Add to the versions that an archive does not bring back."""
+    if superseded.is_empty():
+        return
+    con.register("replaced", superseded.unique())
+    con.execute(
+        """
+        MERGE INTO superseded USING (SELECT item_id::UUID AS item_id, row_hash FROM replaced) AS chosen
+        ON superseded.item_id = chosen.item_id AND superseded.row_hash = chosen.row_hash
+        WHEN NOT MATCHED THEN INSERT (item_id, project_id, row_hash)
+            VALUES (chosen.item_id, $project_id, chosen.row_hash)
+        """,
+        {"project_id": project_id},
+    )
+    con.unregister("replaced")
 
 
 def _register_written(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, new: pl.Series, changed: pl.Series) -> None:

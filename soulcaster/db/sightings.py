@@ -13,8 +13,8 @@ import duckdb
 import polars as pl
 
 _WORDS = ("title", "body", "content_hash", "language", "notes")
-_KEPT = ("frames", "release", "culprit", "environment", "exception_type", "level", "url", "channel", "source_group")
-_NEEDED = (*_WORDS, *_KEPT, "created_at", "updated_at", "event_count", "user_count", "state", "state_reason")
+_KEPT = ("release", "culprit", "environment", "exception_type", "level", "url", "channel", "source_group")
+_NEEDED = (*_WORDS, "frames", *_KEPT, "created_at", "updated_at", "event_count", "user_count", "state", "state_reason")
 
 Row = dict[str, Any]
 
@@ -65,11 +65,11 @@ def _merged(before: Row, row: Row) -> Row:
     is_older = _is_before(row["updated_at"], before["updated_at"])
     newer, older = (before, row) if is_older else (row, before)
     told = {name: newer[name] or older[name] for name in _KEPT}
-    if not newer["frames"] and older["frames"]:
-        told |= {name: older[name] for name in _WORDS}  # they were made of the stack
-    else:
-        told |= {name: newer[name] for name in _WORDS}
-    is_one_more = row["event_count"] == 1 and _is_before(before["updated_at"], row["updated_at"])
+    # Of two tellings of the same last event the first one's stack stays, so that reading both again changes nothing.
+    is_newer = _is_before(before["updated_at"], row["updated_at"])
+    stack = next((each for each in ((row, before) if is_newer else (before, row)) if each["frames"]), newer)
+    told |= {name: stack[name] for name in (*_WORDS, "frames")}  # the words were made of the stack
+    is_one_more = row["event_count"] == 1 and is_newer
     told["event_count"] = before["event_count"] + 1 if is_one_more else max(before["event_count"], row["event_count"])
     told["user_count"] = max((row["user_count"], before["user_count"]), key=lambda n: -1 if n is None else n)
     told["created_at"] = min(filter(None, (row["created_at"], before["created_at"])), default=None)

@@ -26,9 +26,13 @@ def frame(*rows: dict[str, Any]) -> pl.DataFrame:
     return clean(to_frame(made), max_body_chars=20_000)[0]
 
 
-def upsert(settings, rows: pl.DataFrame, now: datetime = NOW, project: str = "default") -> Counts:
+def upsert(
+    settings, rows: pl.DataFrame, now: datetime = NOW, project: str = "default", *, is_archive: bool = False
+) -> Counts:
     """One committed write."""
-    return db.write(settings.duckdb_path, lambda con: feedback.upsert_items(con, project, rows, now))
+    return db.write(
+        settings.duckdb_path, lambda con: feedback.upsert_items(con, project, rows, now, is_archive=is_archive)
+    )
 
 
 def table(settings, name: str) -> list[dict[str, Any]]:
@@ -206,3 +210,30 @@ def test_items_survive_the_way_to_json_and_back():
     back = pl.concat([quarantine.from_json(item) for item in quarantine.to_json(rows)])
 
     assert back.select(*ITEM_SCHEMA).equals(rows.select(*ITEM_SCHEMA))
+
+
+def test_recordings_that_replace_each_other_change_nothing_when_they_are_read_again(settings):
+    """Two versions that do not say which is newer, in one chunk or several, in any order: the second round is still."""
+    first, second = frame({"labels": ["x"]}), frame({"labels": ["y"]})
+    rounds = [[first, second], [first, second], [second, first], [pl.concat([second, first, second, first])]]
+    counts = [upsert(settings, each, is_archive=True) for rows in rounds for each in rows]
+
+    assert counts[:2] == [Counts(1, 0, 0), Counts(0, 1, 0)]
+    assert {(each.new, each.changed) for each in counts[2:]} == {(0, 0)}
+    assert table(settings, "items")[0]["labels"] == ["y"]
+
+
+def test_what_comes_from_the_source_itself_may_become_again_what_it_was(settings):
+    """A post that was removed and approved again is shown: only archives tell of the past."""
+    for labels in (["x"], ["y"], ["x"]):
+        last = upsert(settings, frame({"labels": labels}))
+
+    assert (last, table(settings, "items")[0]["labels"]) == (Counts(0, 1, 0), ["x"])
+
+
+def test_versions_that_say_when_they_are_of_need_no_memory(settings):
+    """An issue edited a thousand times leaves nothing behind but itself."""
+    for day in range(3):
+        upsert(settings, frame({"labels": [str(day)], "updated_at": NOW + timedelta(days=day)}))
+
+    assert table(settings, "superseded") == []
