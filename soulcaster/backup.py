@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from soulcaster import __version__, db, vector_index
 from soulcaster.db.copying import copy_store, count_rows
+from soulcaster.erase import list_all_marks, take_over
 from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings
 
@@ -100,7 +101,8 @@ def backup(
 def restore(settings: Settings, source: Path, *, on_progress: Callable[[int, int], None] | None = None) -> BackupReport:
     """Put the contents of a backup into the home. What is there is moved aside and named in the report, never deleted.
 
-    Stop what runs over the home first: a process that goes on would write into the folder that was moved aside.
+    Stop what runs over the home first: a process that goes on would write into the folder that was moved aside. Who was
+    erased since the backup was made is erased again.
 
     Args:
         settings: whose home.
@@ -122,11 +124,13 @@ def restore(settings: Settings, source: Path, *, on_progress: Callable[[int, int
             _restore_file(source / name, aside / name, stored)
         own = settings.model_copy(update={"home": aside})
         db.migrate(own.duckdb_path)
+        marks = list_all_marks(settings) if settings.duckdb_path.exists() else {}
         moved_to = _swap(settings, home, aside)
     except OSError as error:
         raise PermanentError(f"Restoring {str(source)!r} failed: {error.strerror}; nothing was changed.") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+    take_over(settings, marks, actor="restore")
     return _report(source, manifest, moved_to=moved_to)
 
 
@@ -215,14 +219,9 @@ def _swap(settings: Settings, home: Path, aside: Path) -> str:
         return ""
     moved = home.with_name(f"{home.name}-before-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
 
-    def swap(_con: object) -> None:
+    with db.hold(settings.duckdb_path, timeout_seconds=settings.lock_timeout_seconds):
         home.rename(moved)
         aside.rename(home)
-
-    if settings.duckdb_path.exists():
-        db.write(settings.duckdb_path, swap, timeout_seconds=settings.lock_timeout_seconds)
-    else:
-        swap(None)
     return str(moved)
 
 

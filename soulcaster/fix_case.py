@@ -126,7 +126,7 @@ def held(settings: Settings, job_id: str) -> Iterator[bool]:
     """Whether this process alone may move the job while the block lasts; the lock dies with its holder."""
     folder = job_folders.path_of(settings, job_id)
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / job_folders.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ import polars as pl
 
 from soulcaster import db, text
 from soulcaster.actors import require
-from soulcaster.db import feedback, quarantine
+from soulcaster.db import erasure, feedback, quarantine
 from soulcaster.errors import PermanentError
 from soulcaster.items import CLEAN_COLUMNS, ITEM_SCHEMA, QUARANTINE_SCHEMA, to_frame
 from soulcaster.models import SOURCES, FeedbackItem, Ignored, ImportReport, Outcome, Quarantined, Source
@@ -296,11 +296,12 @@ def _clean(settings: Settings, batch: TableBatch) -> _Chunk:
     return _Chunk(kept, suspects, held, batch.quarantined, batch.share, batch.n_outside)
 
 
-def _store(settings: Settings, project_id: str, chunk: _Chunk, *, is_archive: bool = False) -> ImportReport:
+def _store(settings: Settings, project_id: str, everything: _Chunk, *, is_archive: bool = False) -> ImportReport:
     """Counts of one chunk, committed in one transaction."""
     now = datetime.now(UTC)
 
     def commit(con: duckdb.DuckDBPyConnection) -> ImportReport:
+        chunk, n_erased = _without_erased(con, project_id, everything)
         is_released = quarantine.find_released(con, project_id, chunk.held)
         released = chunk.suspects.filter(is_released)
         items = [each.select(*ITEM_SCHEMA, *CLEAN_COLUMNS) for each in (chunk.kept, released)]
@@ -309,7 +310,21 @@ def _store(settings: Settings, project_id: str, chunk: _Chunk, *, is_archive: bo
         waiting = pl.concat([chunk.held.filter(~is_released), chunk.unreadable])
         quarantine.insert_quarantined(con, project_id, waiting, now)
         reasons = dict(Counter(waiting["reason"].to_list()))
-        ignored = {OUTSIDE: chunk.n_outside} if chunk.n_outside else {}
+        ignored = {reason: n for reason, n in ((OUTSIDE, chunk.n_outside), (erasure.ERASED, n_erased)) if n}
         return ImportReport(**counts._asdict(), ignored=ignored, quarantined=reasons)
 
     return db.write(settings.duckdb_path, commit, timeout_seconds=settings.lock_timeout_seconds)
+
+
+def _without_erased(con: duckdb.DuckDBPyConnection, project_id: str, chunk: _Chunk) -> tuple[_Chunk, int]:
+    """The chunk without what erased authors said, and how many rows that were."""
+    kept, suspects = (~erasure.find_erased(con, project_id, frame) for frame in (chunk.kept, chunk.suspects))
+    unreadable = ~erasure.find_erased_rows(con, project_id, chunk.unreadable)
+    n_erased = sum(len(each) - int(each.sum()) for each in (kept, suspects, unreadable))
+    if not n_erased:
+        return chunk, 0
+    left = replace(
+        chunk, kept=chunk.kept.filter(kept), suspects=chunk.suspects.filter(suspects),
+        held=chunk.held.filter(suspects), unreadable=chunk.unreadable.filter(unreadable),
+    )  # fmt: skip
+    return left, n_erased

@@ -24,6 +24,7 @@ from soulcaster.fixing.reports import Report, Usage, read_report
 from soulcaster.settings import Settings
 
 SOURCE = "source.tar.gz"
+LOCK = "lock"
 _MOST_PATCH_BYTES = 5_000_000
 _MOST_USAGE_BYTES = 10_000
 _MOST_DEADLINE_SECONDS = 6 * 3600
@@ -38,6 +39,18 @@ def path_of(settings: Settings, job_id: str) -> Path:
 def folder_of(settings: Settings, launch: Launch) -> Path:
     """The folder of one launch."""
     return path_of(settings, launch.job_id) / launch.folder_name
+
+
+def forget_words(settings: Settings, job_id: str) -> int:
+    """Number of files and folders deleted: what was said, asked and packed; base tree and looked-at patches stay."""
+    folder = path_of(settings, job_id)
+    gone = [path for path in folder.glob("*") if path.name not in (SOURCE, LOCK) and path.suffix != ".patch"]
+    for path in gone:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return len(gone)
 
 
 @contextmanager

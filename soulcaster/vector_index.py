@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -33,6 +34,7 @@ INDEX_MIN_ROWS = 50_000
 _KEEP_VERSIONS = timedelta(days=1)  # readers may hold an older version for as long as a run takes
 _REFINE_FACTOR = 10
 _LOOKED_UP_ROWS = 65_536
+_FORGOTTEN_AT_ONCE = 1_000
 _REBUILD = ".rebuild"
 _CONFLICT = re.compile(r"conflict|too many concurrent|retr(?:y|ies)|timed? ?out", re.IGNORECASE)
 
@@ -138,6 +140,40 @@ def optimize(table: Table) -> None:
     """
     with _latest(table, "Optimizing"):
         table.optimize(cleanup_older_than=_KEEP_VERSIONS)
+
+
+def forget(path: Path, content_hashes: Sequence[str]) -> int:
+    """Number of vectors deleted, over all models, with every older version of the tables: nothing of them is left.
+
+    A reader that began before and goes on reading is refused; it may be started again.
+
+    Raises:
+        TransientError: another process changed a table meanwhile; the same call may work later.
+        PermanentError: the index is damaged.
+    """
+    if not path.is_dir() or not content_hashes:
+        return 0
+    n_deleted = 0
+    with _translated("Deleting from", path):
+        database = lancedb.connect(path)
+        for name in _table_names(database):
+            table = database.open_table(name)
+            before = table.count_rows()
+            for start in range(0, len(content_hashes), _FORGOTTEN_AT_ONCE):
+                asked = content_hashes[start : start + _FORGOTTEN_AT_ONCE]
+                table.delete(f"content_hash IN ({', '.join(repr(_checked(each)) for each in asked)})")
+            n_deleted += before - table.count_rows()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # it says that older readers are refused, as we mean it
+                table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+    return n_deleted
+
+
+def _checked(content_hash: str) -> str:
+    """The hash itself, which LanceDB takes as SQL text only."""
+    if not re.fullmatch(r"[0-9a-zA-Z]{1,128}", content_hash):
+        raise PermanentError(f"Deleting the vector of {content_hash!r} expected a hash of letters and digits.")
+    return content_hash
 
 
 def build_index(table: Table, *, min_rows: int = INDEX_MIN_ROWS) -> bool:

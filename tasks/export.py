@@ -14,7 +14,7 @@ def export(project: str, kind: str, file_name: str) -> str:
     from soulcaster.export import export as write_file
 
     settings = load_settings()
-    folder = settings.home / "exports"
+    folder = settings.exports_path
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file_name
     n_rows = write_file(settings, project, kind, path)

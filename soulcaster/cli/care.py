@@ -5,17 +5,18 @@ As in `commands`: parses words, calls one step, prints; steps are imported insid
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from soulcaster.cli.output import AsJson, bar, open_settings, print_report
+from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_report
 
 
 def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
-    for command in (backup, restore):
+    for command in (backup, restore, erase):
         app.command()(command)
 
 
@@ -43,4 +44,25 @@ def restore(
 
     with bar("restore", as_json=as_json) as on_progress:
         report = put_back(load_settings(), source, on_progress=on_progress)
+    print_report(report, as_json=as_json)
+
+
+def erase(
+    source: Annotated[str, typer.Argument(help="Source of the items: reddit, github, manual, ….")],
+    author: Annotated[str, typer.Argument(help="Name or id as it stands at the items; case does not matter.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget what a person said, here and for good; there is no way back. Names the clusters anew."""
+    from soulcaster.erase import erase as forget
+    from soulcaster.summarize import summarize
+
+    settings = open_settings(project)
+    if not dry_run and not yes:
+        typer.confirm(f"Erase all items of that author of {source!r} in project {settings.project!r}?", abort=True)
+    report = forget(settings, settings.project, source, author, actor=getpass.getuser(), is_dry_run=dry_run)
+    if not dry_run:
+        summarize(settings, settings.project)
     print_report(report, as_json=as_json)

@@ -68,5 +68,10 @@ def mend(path: Path) -> bool:
     return True
 
 
+def forget(path: Path) -> None:
+    """Delete what was put aside for an earlier file; statistics in it quote values of columns."""
+    _place(path).unlink(missing_ok=True)
+
+
 def _place(path: Path) -> Path:
     return path.with_name(f"{path.name}.rescue")

@@ -1,7 +1,8 @@
 """Files of received, not yet stored bodies: `append` returns only when the body is on the disk.
 
-Owns the folder `<home>/inbox` (pending) and `<home>/inbox/done` (stored, kept a few days so that a sender's repetition
-is recognised). One file a delivery: one line of JSON about it, then the body byte for byte. Never opens the store.
+Owns the folder `<home>/inbox` (pending) and `<home>/inbox/done` (stored; without their bodies they are kept a few days
+so that a sender's repetition is recognised). One file a delivery: one line of JSON about it, then the body byte for
+byte. Never opens the store.
 """
 
 from __future__ import annotations
@@ -32,25 +33,41 @@ class Delivery(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     source: SourceName
+    project: str = ""
     delivery_id: str
     received_at: float
     headers: dict[str, str]
     body: bytes = b""
 
 
-def append(inbox: Path, source: SourceName, body: bytes, delivery_id: str, headers: Mapping[str, str]) -> Path:
+def append(
+    inbox: Path,
+    source: SourceName,
+    body: bytes,
+    delivery_id: str,
+    headers: Mapping[str, str],
+    *,
+    project: str = "",
+) -> Path:
     """The file that now holds the body, synced to the disk together with its folder.
 
     The same body under the same delivery id is kept once, also when it has been stored meanwhile: the file that is
-    already there comes back. An empty `delivery_id` stands for a sender that gives none: then the body alone counts.
+    already there comes back. An empty `delivery_id` stands for a sender that gives none: then the body alone counts. An
+    empty `project` leaves it to whichever project is drained next.
 
     Raises:
         PermanentError: the folder cannot be written.
     """
     digest = hashlib.sha256(b"\0".join((source.encode(), delivery_id.encode(), body))).hexdigest()
-    name = f"{source}-{digest}{_SUFFIX}"
+    name = f"{source}-{digest}{_mark(project)}{_SUFFIX}"
     kept = {key.lower(): value for key, value in headers.items() if key.lower() in _KEPT_HEADERS}
-    about = {"source": source, "delivery_id": delivery_id, "received_at": time.time(), "headers": kept}
+    about = {
+        "source": source,
+        "project": project,
+        "delivery_id": delivery_id,
+        "received_at": time.time(),
+        "headers": kept,
+    }
     try:
         (inbox / "done").mkdir(parents=True, exist_ok=True)
         for known in (inbox / name, inbox / "done" / name):
@@ -63,11 +80,25 @@ def append(inbox: Path, source: SourceName, body: bytes, delivery_id: str, heade
         ) from error
 
 
-def list_pending(inbox: Path) -> list[Path]:
-    """Files that wait to be stored, oldest first; empty when there is no inbox yet."""
+def list_pending(inbox: Path, *, project: str | None = None) -> list[Path]:
+    """Files that wait to be stored, oldest first; empty when there is no inbox yet.
+
+    With a `project` those that are its own or nobody's.
+    """
     if not inbox.is_dir():
         return []
-    return sorted(inbox.glob(f"*{_SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    found = inbox.glob(f"*{_SUFFIX}")
+    wanted = [path for path in found if project is None or path.name.partition(".")[2] in _endings(project)]
+    return sorted(wanted, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def _endings(project: str) -> set[str]:
+    return {_SUFFIX[1:], f"{_mark(project)}{_SUFFIX}"[1:]}
+
+
+def _mark(project: str) -> str:
+    """What tells a project's files from those of others, '' for nobody's; names of projects may be no names of files."""
+    return f".{hashlib.sha256(project.encode()).hexdigest()[:16]}" if project else ""
 
 
 def read_delivery(path: Path) -> Delivery:
@@ -88,15 +119,33 @@ def read_delivery(path: Path) -> Delivery:
 
 
 def mark_done(paths: Iterable[Path]) -> None:
-    """Move stored deliveries out of the way; call it only after their items are committed.
+    """Put stored deliveries out of the way; their bodies go, name and first line stay, by which a repetition is known.
 
-    A crash before this call means that they are stored again, which changes nothing.
+    A crash before or within this call means that they are stored again, which changes nothing. Call it only after
+    their items are committed.
     """
     for path in paths:
         done = path.parent / "done"
         done.mkdir(exist_ok=True)
-        os.utime(path)
-        path.replace(done / path.name)
+        _empty(path, done / path.name)
+        path.unlink()
+
+
+def empty_done(inbox: Path) -> int:
+    """Number of stored deliveries that still had their body, as versions before 0.1.0 kept it; it is gone now."""
+    full = [path for path in (inbox / "done").glob(f"*{_SUFFIX}") if path.read_bytes().partition(b"\n")[2]]
+    for path in full:
+        _empty(path, path)
+    return len(full)
+
+
+def _empty(path: Path, target: Path) -> None:
+    """The first line of `path` as `target`, whole or not at all."""
+    with path.open("rb") as file:
+        about = file.readline()
+    aside = target.with_name(f".{target.name}")
+    aside.write_bytes(about)
+    aside.replace(target)
 
 
 def forget_done(inbox: Path, *, older_than_seconds: float = DONE_SECONDS) -> int:
