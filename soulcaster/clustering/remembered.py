@@ -27,7 +27,7 @@ from soulcaster.clustering.candidates import (
 from soulcaster.clustering.cells import Cells
 from soulcaster.clustering.neighborhood import EXACT_UP_TO, Neighborhood, describe, find_neighborhood
 
-_VERSION = 1
+_VERSION = 2
 _FRAME_GROWTH = 0.25
 """Share by which the corpus may grow or shrink before axes and cells are fitted anew. Source: docs/grouping.md."""
 _MOST_MENDED = 0.05
@@ -143,7 +143,7 @@ def _load(path: Path, model_id: str, dim: int) -> Remembered | None:
     try:
         with path.open("rb") as file:
             header, names, marks, n_texts, mean, whitening, axes, centers, reach, *candidates = (
-                np.load(file, allow_pickle=False) for _ in range(13)
+                np.load(file, allow_pickle=False) for _ in range(14)
             )
     except (OSError, ValueError, EOFError):
         return None
