@@ -29,12 +29,14 @@ _EXCERPT_CHARS = 2000
 def drain_inbox(
     settings: Settings, project_id: str, *, on_progress: Callable[[int, int], None] | None = None
 ) -> ImportReport:
-    """Counts of what the waiting deliveries brought. Bodies that cannot be read as JSON end in quarantine.
+    """Counts of what the project's waiting deliveries brought; those of other projects stay.
+
+    Bodies that cannot be read as JSON end in quarantine.
 
     Raises:
         TransientError: the store was busy for too long; the files wait for the next drain.
     """
-    pending = inbox.list_pending(settings.inbox_path)
+    pending = inbox.list_pending(settings.inbox_path, project=project_id)
     report = ImportReport()
     for start in range(0, len(pending), _FILES_PER_COMMIT):
         paths = pending[start : start + _FILES_PER_COMMIT]

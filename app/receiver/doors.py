@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from fastapi import Query
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,6 +18,16 @@ from soulcaster.models import Source
 from soulcaster.settings import Settings, read_secret
 from soulcaster.sources.generic import is_proven
 from soulcaster.sources.mapping import Hook, find_mappings, load_mapping
+
+Project = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=64,
+        description="Project; the receiver's own when not given. Each other proves itself with variables of its own.",
+    ),
+]
+_PROJECT = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 class Door(NamedTuple):
@@ -70,6 +82,38 @@ def make_doors(settings: Settings) -> dict[Source, Door]:
     }
 
 
+def find_variable(settings: Settings, variable: str, project: str) -> str:
+    """Name of the variable that holds this secret of the project: the receiver's own has it as it is.
+
+    Raises:
+        HTTPException: 422 for a project whose name is in no variable's name, or would be in two.
+    """
+    if project == settings.project:
+        return variable
+    if not _PROJECT.fullmatch(project):
+        raise HTTPException(
+            422, f"Posts are taken for projects named with small letters, digits and hyphens, got {project!r}."
+        )
+    return f"{variable}__{project.replace('-', '_').upper()}"
+
+
+def find_door(settings: Settings, door: Door, project: str) -> Door:
+    """The same door of a project: no project's secret opens that of another.
+
+    Raises:
+        HTTPException: as `find_variable`.
+    """
+    variable = find_variable(settings, door.variable, project)
+    return door if variable == door.variable else door._replace(variable=variable, secret=_find_secret(variable))
+
+
+def _find_secret(variable: str) -> SecretStr | None:
+    try:
+        return read_secret(variable)
+    except PermanentError:
+        return None
+
+
 def get_secret(path: str, door: Door) -> bytes:
     """The secret that proves what comes through this door.
 
@@ -94,11 +138,12 @@ def check_proof(door: Door, secret: bytes, shown: str, body: bytes) -> None:
         raise HTTPException(401, f"Expected proof in {door.proof_header!r} made with {door.variable}, got {got}.")
 
 
-def get_hook(settings: Settings, name: str) -> tuple[Hook, bytes]:
-    """How the service of this name posts, and the secret that proves it.
+def get_hook(settings: Settings, name: str, project: str) -> tuple[Hook, bytes]:
+    """How the service of this name posts for the project, and the secret that proves it.
 
     Raises:
-        HTTPException: 404 when no mapping of this name takes posts, 503 when it is broken or its secret is not set.
+        HTTPException: as `find_variable`; 404 when no mapping of this name takes posts, 503 when it is broken or its
+            secret is not set.
     """
     if name not in {known for known, _ in find_mappings(settings.mappings_path)}:
         raise HTTPException(
@@ -107,7 +152,9 @@ def get_hook(settings: Settings, name: str) -> tuple[Hook, bytes]:
     try:
         hook = load_mapping(settings.mappings_path, name).hook
         if hook is not None:
-            return hook, read_secret(hook.proof.variable).get_secret_value().encode()
+            variable = find_variable(settings, hook.proof.variable, project)
+            proof = hook.proof.model_copy(update={"variable": variable})
+            return hook.model_copy(update={"proof": proof}), read_secret(variable).get_secret_value().encode()
     except PermanentError as error:
         raise HTTPException(503, str(error)) from error
     raise HTTPException(404, f"The mapping {name!r} takes no posts: it has no 'hook'.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from app.api.answers import responses
 from app.api.doors import Throttle
 from app.receiver.bounds import read_bounded
-from app.receiver.doors import Door, check_hook, check_proof, get_hook, get_secret, make_doors
+from app.receiver.doors import Door, Project, check_hook, check_proof, find_door, get_hook, get_secret, make_doors
 from soulcaster.errors import SoulcasterError
 from soulcaster.models import Source
 from soulcaster.settings import Settings
@@ -58,21 +59,22 @@ def make_intake(settings: Settings) -> APIRouter:
         openapi_extra=_BODY,
         summary="A post of a service that a mapping reads",
     )
-    async def take_generic(name: str, request: Request) -> Response:
-        hook, secret = await run_in_threadpool(get_hook, settings, name)
+    async def take_generic(name: str, request: Request, project: Project = None) -> Response:
+        owner = project or settings.project
+        hook, secret = await run_in_threadpool(get_hook, settings, name, owner)
         body = await read_bounded(request, settings.receiver_max_bytes, settings.receiver_body_seconds)
         _prove(request, wrong_proofs, lambda: check_hook(hook, secret, request, body))
         delivery_id = request.headers.get(hook.delivery_header, "") if hook.delivery_header else ""
-        return await _keep(settings, name, body, delivery_id, request)
+        return await _keep(settings, owner, name, body, delivery_id, request)
 
     return router
 
 
-def _add_door(router: APIRouter, settings: Settings, source: Source, door: Door, wrong_proofs: Throttle) -> None:
+def _add_door(router: APIRouter, settings: Settings, source: Source, own: Door, wrong_proofs: Throttle) -> None:
     path = f"/ingest/{source}"
     proof = {
-        "name": door.proof_header, "in": "header", "required": True, "schema": {"type": "string"},
-        "description": f"Made with {door.variable}.",
+        "name": own.proof_header, "in": "header", "required": True, "schema": {"type": "string"},
+        "description": f"Made with {own.variable}.",
     }  # fmt: skip
 
     @router.post(
@@ -84,13 +86,15 @@ def _add_door(router: APIRouter, settings: Settings, source: Source, door: Door,
         summary=f"A post of {source}",
         operation_id=f"take_{source}",
     )
-    async def take(request: Request) -> Response:
+    async def take(request: Request, project: Project = None) -> Response:
+        owner = project or settings.project
+        door = find_door(settings, own, owner)
         secret, shown = get_secret(path, door), request.headers.get(door.proof_header, "")
         if not shown:  # a body without a proof is not worth reading
             _prove(request, wrong_proofs, lambda: check_proof(door, secret, shown, b""))
         body = await read_bounded(request, settings.receiver_max_bytes, settings.receiver_body_seconds)
         _prove(request, wrong_proofs, lambda: check_proof(door, secret, shown, body))
-        return await _keep(settings, source, body, request.headers.get(door.delivery_header, ""), request)
+        return await _keep(settings, owner, source, body, request.headers.get(door.delivery_header, ""), request)
 
 
 def _prove(request: Request, wrong_proofs: Throttle, check: Callable[[], None]) -> None:
@@ -110,7 +114,9 @@ def _prove(request: Request, wrong_proofs: Throttle, check: Callable[[], None]) 
         raise
 
 
-async def _keep(settings: Settings, source: str, body: bytes, delivery_id: str, request: Request) -> Response:
+async def _keep(
+    settings: Settings, project: str, source: str, body: bytes, delivery_id: str, request: Request
+) -> Response:
     headers = dict(request.headers)
     if _free_bytes(settings) < settings.receiver_min_free_bytes:
         logger.error("The disk of the inbox has less free than SOULCASTER_RECEIVER_MIN_FREE_BYTES; posts are refused.")
@@ -119,7 +125,8 @@ async def _keep(settings: Settings, source: str, body: bytes, delivery_id: str, 
             {"Retry-After": str(_FULL_RETRY_SECONDS)},
         )  # fmt: skip
     try:
-        await run_in_threadpool(inbox.append, settings.inbox_path, source, body, delivery_id, headers)
+        keep = functools.partial(inbox.append, settings.inbox_path, source, body, delivery_id, headers, project=project)
+        await run_in_threadpool(keep)
     except SoulcasterError as error:
         logger.error("%s", error)  # noqa: TRY400  a full disk has no traceback worth reading
         raise HTTPException(503, "The inbox could not be written; nothing was taken in, please send again.") from error

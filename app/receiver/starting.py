@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from app import runs
 from app.api.answers import responses
-from app.receiver.doors import check_proof, get_secret, make_token_door
+from app.receiver.doors import Project, check_proof, find_door, get_secret, make_token_door
 from soulcaster.configured import parse_source_id
 from soulcaster.errors import PermanentError, SoulcasterError
 from soulcaster.settings import Settings
@@ -25,17 +23,13 @@ class Started(BaseModel):
     url: str = Field(description="The run in Prefect's own screens.")
 
 
-Project = Annotated[
-    str | None, Query(min_length=1, max_length=64, description="Project; the receiver's own when not given.")
-]
-
-
 def make_starting(settings: Settings) -> APIRouter:
     """The doors of those who know the receiver's token."""
-    door = make_token_door(settings)
+    own = make_token_door(settings)
     scheme = HTTPBearer(auto_error=False, description="SOULCASTER_RECEIVER_TOKEN")
 
-    def check(request: Request) -> None:
+    def check(request: Request, project: Project = None) -> None:
+        door = find_door(settings, own, project or settings.project)
         check_proof(door, get_secret(request.url.path, door), request.headers.get(door.proof_header, ""), b"")
 
     router = APIRouter(tags=["work"], dependencies=[Depends(scheme), Depends(check)])

@@ -97,7 +97,7 @@ def _endings(project: str) -> set[str]:
 
 
 def _mark(project: str) -> str:
-    """What tells a project's files from those of others, '' for nobody's; names of projects may be no names of files."""
+    """What tells a project's files from those of others, '' for nobody's; a project's name may be no file's."""
     return f".{hashlib.sha256(project.encode()).hexdigest()[:16]}" if project else ""
 
 

@@ -36,6 +36,7 @@ def test_doors_start_runs_with_the_parameters_of_the_flow(
 ):
     """202 with the run, whose parameters the flow takes; without the deployment 503 says what registers it."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.api_url)
+    monkeypatch.setenv("SOULCASTER_RECEIVER_TOKEN__OTHER", "t")
     token = {"Authorization": "Bearer t"}
     made = make_app(settings.model_copy(update={"receiver_token": SecretStr("t"), "project": "acme"}))
     with TestClient(made) as client, httpx.Client(base_url=prefect_server.api_url, timeout=60) as api:

@@ -194,7 +194,7 @@ def test_description_names_every_door_and_its_proof(client: TestClient):
         described["paths"]
     )
     sentry = described["paths"]["/ingest/sentry"]["post"]
-    assert [each["name"] for each in sentry["parameters"]] == ["sentry-hook-signature"]
+    assert {each["name"] for each in sentry["parameters"]} == {"sentry-hook-signature", "project"}
     assert {"202", "400", "401", "413", "422", "431", "503"} <= set(sentry["responses"])
     assert "application/problem+json" in sentry["responses"]["413"]["content"]
 
