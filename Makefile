@@ -7,6 +7,7 @@
 # make check                  style, types and import rules alone
 # make bench                  the tables of benchmarks/ (needs a quiet machine; peers are installed beside, not into .venv)
 # make see-fix                a cluster of the sample becomes a proven draft pull request; no key, no account
+# make audit                 asks the advisory databases about every locked version; needs the network
 # make screenshots            the pictures in docs/images, from a real browser
 
 .PHONY: run install tools checks check test see-fix bench screenshots lock
@@ -40,6 +41,10 @@ checks: install
 bench: install
 	@infra/install-peers.sh
 	.venv/bin/python -m benchmarks --peer-python .venv-peers/bin/python
+
+# Strict: a package that could not be looked up is a finding too, not a pass.
+audit: install
+	.venv/bin/uv tool run --from pip-audit==2.10.1 pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 see-fix: install tools
 	PYTHONPATH=tests .venv/bin/python tests/see_a_fix.py data/see-fix
