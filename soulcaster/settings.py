@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     refit_after_hours: float = Field(24.0, gt=0, le=8760, description="Age at which a refit with new items is due.")
     keep_proposals: int = Field(10, ge=1, le=10_000, description="Newest groupings kept though never on show.")
     keep_runs_days: float = Field(30.0, ge=0, le=36_500, description="Days for which every grouping is kept.")
+    keep_payloads_days: float = Field(365.0, ge=0, le=36_500, description="Days of raw payloads; 0 is for ever.")
+    keep_quarantine_days: float = Field(180.0, ge=0, le=36_500, description="Days of held rows nobody released.")
+    keep_answers_days: float = Field(365.0, ge=0, le=36_500, description="Days of kept answers and costs of a model.")
+    keep_activity_days: float = Field(0.0, ge=0, le=36_500, description="Days of the activity log; 0 is for ever.")
+    keep_jobs_days: float = Field(180.0, ge=0, le=36_500, description="Days of folders and bundles of ended fixes.")
+    keep_logs_days: float = Field(30.0, ge=0, le=36_500, description="Days of log files nobody writes to.")
     host: str = Field("127.0.0.1", description="Address that app, receiver and Prefect server listen on.")
     app_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit app.")
     app_url: str = Field(
@@ -159,6 +165,11 @@ class Settings(BaseSettings):
     def mappings_path(self) -> Path:
         """Folder of the person's own mappings of generic sources."""
         return self.home / "mappings"
+
+    @property
+    def logs_path(self) -> Path:
+        """Folder of the logs of the processes that `up` starts."""
+        return self.home / "logs"
 
     @property
     def exports_path(self) -> Path:

@@ -73,7 +73,7 @@ def up(
     with _alone(settings), _ended_by_signals():
         _check_ports(settings)
         db.migrate(settings.duckdb_path, timeout_seconds=settings.lock_timeout_seconds)
-        with children.family(settings.home / "logs", ROOT, _environment(settings)) as members:
+        with children.family(settings.logs_path, ROOT, _environment(settings)) as members:
             _start_all(settings, members, echo)
             _first_run(settings, members, file, source, echo)
             if once:

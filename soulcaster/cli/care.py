@@ -16,7 +16,7 @@ from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_rep
 
 def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
-    for command in (backup, restore, erase):
+    for command in (backup, restore, erase, retain):
         app.command()(command)
 
 
@@ -65,4 +65,17 @@ def erase(
     report = forget(settings, settings.project, source, author, actor=getpass.getuser(), is_dry_run=dry_run)
     if not dry_run:
         summarize(settings, settings.project)
+    print_report(report, as_json=as_json)
+
+
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count; delete nothing.")] = False,
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what is older than the settings keep it: payloads, held rows, answers, log lines, job folders, logs."""
+    from soulcaster.retain import retain as keep_for_days
+
+    settings = open_settings(project)
+    report = keep_for_days(settings, settings.project, actor=getpass.getuser(), is_dry_run=dry_run)
     print_report(report, as_json=as_json)
