@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 from duckdb import DuckDBPyConnection
 from github.Repository import Repository as RemoteRepository
+from pydantic import SecretStr
 
 from soulcaster.db import comments as outbox
 from soulcaster.db import jobs, read, write
 from soulcaster.db import remarks as rows
+from soulcaster.fix_case import list_secrets
 from soulcaster.fix_models import (
     FINAL_STATUSES,
     FailedCheck,
@@ -30,6 +32,7 @@ from soulcaster.fix_models import (
     Revision,
 )
 from soulcaster.fixing.brief import find_orders
+from soulcaster.fixing.secret_scan import holds_any
 from soulcaster.publisher import comments
 from soulcaster.publisher.remarks import read_failures, read_remarks
 from soulcaster.publisher.watch import SeenPullRequest
@@ -115,7 +118,8 @@ def _look(
         return None
     checks: list[FailedCheck] = []
     if pull.ci == "failing" and f"checks:{pull.head}" not in known:
-        checks = read_failures(remote, pull.head, standing[0].base_commit)
+        failures = read_failures(remote, pull.head, standing[0].base_commit)
+        checks = _cleaned(failures, list_secrets(settings, repository))
     remarks = read_remarks(remote, pull.number, login, known=known)
     return _CameBack(pull, standing[0], checks, remarks) if checks or remarks else None
 
@@ -154,9 +158,7 @@ def _take_up(
         _queue(con, project_id, job.repository, pull.number, key, text, now)
     else:
         before = jobs.get_detail(con, project_id, job.job_id)
-        revision = Revision(
-            of_job=job.job_id, patch_attempt=before.patch_attempt, checks=_cleaned(checks), remarks=remarks
-        )
+        revision = Revision(of_job=job.job_id, patch_attempt=before.patch_attempt, checks=checks, remarks=remarks)
         anew: dict[str, object] = {
             "proof": None, "review": None, "findings": [], "is_repaired": False, "patch_attempt": 0,
             "cluster_status_before": "pr_open", "revision": revision,
@@ -189,10 +191,15 @@ def _make_job(settings: Settings, job: Job, number: int, actor: str, now: dateti
     )
 
 
-def _cleaned(checks: Sequence[FailedCheck]) -> list[FailedCheck]:
-    """Checks without what they said where that looks like an order: the output of a test may quote anybody."""
-    orders = find_orders([each.text for each in checks])
-    return [each if i not in orders else FailedCheck(name=each.name) for i, each in enumerate(checks)]
+def _cleaned(checks: Sequence[FailedCheck], secrets: Sequence[SecretStr]) -> list[FailedCheck]:
+    """Checks without what looks like an order, and without what holds a secret of ours: tests may print anything."""
+    texts = [text for each in checks for text in (each.text, each.log)]
+    orders = find_orders(texts)
+    fine = ["" if i in orders or holds_any(text, secrets) else text for i, text in enumerate(texts)]
+    return [
+        FailedCheck(name=each.name, text=text, log=log)
+        for each, text, log in zip(checks, fine[::2], fine[1::2], strict=True)
+    ]
 
 
 def _find_standing(

@@ -166,6 +166,11 @@ def content_hash(text: str) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest() if text else None
 
 
+def mask_secrets(text: str) -> str:
+    """`text` with keys, tokens, passwords and mail addresses replaced, for words that are no feedback (CI logs)."""
+    return _masked(text, {}, has_secrets=True)
+
+
 def clean(frame: pl.DataFrame, *, max_body_chars: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Kept rows (`ITEM_SCHEMA` + `CLEAN_COLUMNS`) and quarantined rows (the same + `reason`, `detail`), in order.
 

@@ -106,7 +106,10 @@ def find_orders(texts: Sequence[str]) -> set[int]:
 
 def quote_back(checks: Sequence[FailedCheck], remarks: Sequence[Remark], fence: str) -> str:
     """What came back on a pull request as text for between two fences; nothing in it can close them."""
-    parts = [f"[check] {_line(check.name)}\n{plain(check.text)}" for check in checks]
+    parts = [
+        f"[check] {_line(check.name)}\n{plain(check.text)}" + (f"\n[its log]\n{plain(check.log)}" if check.log else "")
+        for check in checks
+    ]
     for number, remark in enumerate(remarks, start=1):
         where = f" on {_line(remark.path)}{f':{remark.line}' if remark.line else ''}" if remark.path else ""
         parts.append(f"[remark {number}]{where}\n{plain(remark.text)}")

@@ -24,9 +24,9 @@ _REQUIRED: dict[Purpose, dict[str, str]] = {
 }
 _WELCOME: dict[Purpose, dict[str, str]] = {
     "publish": {},
-    "follow": {"issues": "write", "checks": "read", "statuses": "read"},
+    "follow": {"issues": "write", "checks": "read", "statuses": "read", "actions": "read"},
 }
-"""Asked for only when the owner granted it: without, no comment on issues, no CI result. Never workflows."""
+"""Asked for only when the owner granted it: without, no comment on issues, no CI result or log. Never workflows."""
 
 
 def for_repository(

@@ -20,6 +20,7 @@ from pydantic import AwareDatetime
 from soulcaster.errors import TransientError
 from soulcaster.fix_models import FailedCheck, Remark, RemarkKind
 from soulcaster.publisher.api import translated
+from soulcaster.publisher.ci_logs import ACTIONS, read_log
 from soulcaster.publisher.pull_request import asking
 
 COMMAND = "/soulcaster"
@@ -80,7 +81,11 @@ def read_failures(remote: RemoteRepository, commit: str, base_commit: str) -> li
         if not failed and not told:
             return []
         before = _failed_names(remote, base_commit)
-        checks = [FailedCheck(name=name[:200], text=_output(run)) for name, run in failed.items() if name not in before]
+        ours = {name: run for name, run in failed.items() if name not in before}
+        checks = [
+            FailedCheck(name=name[:200], text=_output(run), log=_log_of(remote, run))
+            for name, run in sorted(ours.items())[:_MOST_CHECKS]
+        ]
         checks += [FailedCheck(name=name[:200], text=text[:LONGEST_TEXT]) for name, text in told.items()
                    if name not in before and name not in failed]  # fmt: skip
     return sorted(checks, key=lambda check: check.name)[:_MOST_CHECKS]
@@ -93,12 +98,17 @@ def _failed_names(remote: RemoteRepository, commit: str) -> set[str]:
 
 
 def _output(run: CheckRun) -> str:
-    """Title, summary and annotations of a failed check; its log needs a right that we do not ask for."""
+    """Title, summary and annotations of a failed check."""
     parts = [run.output.title or "", run.output.summary or ""] if run.output else []
     if run.output and run.output.annotations_count:
         notes = islice(run.get_annotations(), _MOST_ANNOTATIONS)
         parts += [f"{note.path}:{note.start_line}: {note.message}" for note in notes]
     return "\n".join(part for part in parts if part)[:LONGEST_TEXT]
+
+
+def _log_of(remote: RemoteRepository, run: CheckRun) -> str:
+    """What its log says around the error, where GitHub Actions ran it: its number is that of the job there."""
+    return read_log(remote, run.id) if run.app and run.app.slug == ACTIONS else ""
 
 
 def _list_said(pull: PullRequest) -> Iterator[tuple[_Account, Remark]]:

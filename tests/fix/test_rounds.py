@@ -83,6 +83,37 @@ def test_a_failing_check_and_a_writers_remark_become_one_round_on_the_same_branc
     assert "None counts as no rows" in forge.pull_requests[0]["body"]
 
 
+def test_the_log_of_a_failed_job_is_read_cleaned_and_told(store, forge, proposed, look, bring_on):
+    """What leads to the error, without colours and secrets; one that holds a secret of ours is not told at all."""
+    first, _ = proposed
+    stem = "2026-11-22T10:00:00.1234567Z "
+    lines = ["##[group]Run tests", *(f"test {n} ok" for n in range(1000)), "\x1b[31mE assert 3 == 1\x1b[0m"]
+    lines += ["password=hunter2hunter2hunter2", "##[error]Process completed with exit code 1.", *("clean up",) * 50]
+    forge.check(first.head_commit, "unit", "failure", said="1 failed", log="\n".join(stem + line for line in lines))
+    forge.check(first.head_commit, "leaky", "failure", said="2 failed", log=f"leaked {forge.token[::-1]}")
+    forge.check(first.head_commit, "elsewhere", "failure", said="3 failed")
+    look()
+    job, _ = bring_on()
+
+    told = job_json(store, job, "1-edit")["edit"]["steps"][0]["prompt"]
+    assert "[its log]\ntest 8" in told
+    assert "E assert 3 == 1\npassword=[secret]\n##[error]Process completed with exit code 1." in told
+    assert ("1 failed" in told, "2 failed" in told, "3 failed" in told) == (True, True, True)
+    for left_out in ("test 800 ok", stem, "\x1b", "[31m", "hunter2", "leaked", forge.token, "clean up\n" * 6):
+        assert left_out not in told
+    assert 1 == told.count("[its log]"), told
+
+
+def test_a_token_that_may_not_read_logs_tells_the_output_alone(store, forge, proposed, look):
+    """No right, or an expired log, is no failure."""
+    first, _ = proposed
+    del forge.tokens[forge.token].permissions["actions"]
+    forge.check(first.head_commit, "unit", "failure", said="1 failed", log="secret things")
+    assert 1 == len(look().rounds)
+    revision = detail_of(store, list_jobs(store, PROJECT, cluster_id=CLUSTER)[0]).revision
+    assert [("1 failed", "")] == [(check.text.partition("\n")[2], check.log) for check in revision.checks]
+
+
 def test_each_remark_is_answered_once(store, proposed, forge, look, bring_on):
     """Seen again, by however many passes, it begins nothing; a new one does."""
     _, number = proposed

@@ -31,7 +31,13 @@ class Token:
 
     login: str
     permissions: dict[str, str] = field(
-        default_factory=lambda: {"contents": "write", "pull_requests": "write", "issues": "write", "checks": "read"}
+        default_factory=lambda: {
+            "contents": "write",
+            "pull_requests": "write",
+            "issues": "write",
+            "checks": "read",
+            "actions": "read",
+        }
     )
     repositories: set[str] | None = None
     expires_at: datetime | None = None
@@ -59,6 +65,7 @@ class Forge(Wire):
     line_remarks: dict[tuple[str, int], list[dict[str, Any]]] = field(default_factory=dict)
     check_runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     statuses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    job_logs: dict[int, str] = field(default_factory=dict)
     pushes: list[tuple[str, str]] = field(default_factory=list)
     guard: threading.RLock = field(default_factory=threading.RLock)
     planned: list[tuple[str, str, Answer]] = field(default_factory=list)
@@ -197,9 +204,10 @@ class Forge(Wire):
             )  # fmt: skip
 
     def check(
-        self, commit: str, name: str, conclusion: str | None, *, said: str = "", notes: tuple[str, ...] = ()
-    ) -> None:
-        """CI answers for a commit; None: it is still running."""
+        self, commit: str, name: str, conclusion: str | None, *, said: str = "", notes: tuple[str, ...] = (),
+        log: str | None = None,
+    ) -> None:  # fmt: skip
+        """CI answers for a commit; None: it is still running. With a log it is a job of Actions."""
         status = "completed" if conclusion else "in_progress"
         check_id = 700 + sum(len(runs) for runs in self.check_runs.values())
         shown = [{"path": "notes.py", "start_line": 1, "end_line": 1, "message": note} for note in notes]
@@ -207,8 +215,10 @@ class Forge(Wire):
             {"id": check_id, "name": name, "status": status, "conclusion": conclusion, "head_sha": commit,
              "html_url": f"{self.url}/checks/{name}", "url": f"{self.url}/repos/acme/notes/check-runs/{check_id}",
              "output": {"title": name, "summary": said, "text": None, "annotations_count": len(notes)},
-             "annotations": shown}
+             "annotations": shown, "app": {"slug": "other-ci" if log is None else "github-actions", "id": 1}}
         )  # fmt: skip
+        if log is not None:
+            self.job_logs[check_id] = log
 
     def now(self) -> str:
         """Time of the server: the clock, and never the same second twice in a row."""

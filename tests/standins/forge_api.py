@@ -32,8 +32,9 @@ def answer(forge: Forge, request: Request) -> Answer:
     """Whatever is asked: git, a page for people, or the API."""
     if git := re.fullmatch(r"/(?P<name>[^/]+/[^/]+)\.git(?P<path>/.*)", request.path):
         return serve_git(forge, request, git["name"], git["path"])
-    if page := re.fullmatch(r"/(?P<name>[^/]+/[^/]+)/pull/(?P<number>\d+)", request.path):
-        return show_page(forge, page["name"], int(page["number"]))
+    if page := re.fullmatch(r"/(?P<name>[^/]+/[^/]+)/(?P<kind>pull|kept-logs)/(?P<number>\d+)", request.path):
+        number = int(page["number"])
+        return show_page(forge, page["name"], number) if page["kind"] == "pull" else _show_log(forge, request, number)
     with forge.guard:
         if (signed := sign_in_app(forge, request)) is not None:
             return signed
@@ -263,6 +264,27 @@ def _list_line_remarks(forge: Forge, request: Request, _token: Token, _body: Any
     return paged(forge, request, forge.line_remarks.get((name, int(number)), []))
 
 
+@_needs("actions")
+def _get_job(forge: Forge, _request: Request, _token: Token, _body: Any, name: str, number: str) -> Answer:
+    url = f"{forge.url}/repos/{name}/actions/jobs/{number}"
+    is_known = int(number) in forge.job_logs
+    return Answer(payload={"id": int(number), "url": url}) if is_known else refuse(404, "Not Found")
+
+
+@_needs("actions")
+def _get_job_log(forge: Forge, _request: Request, _token: Token, _body: Any, name: str, number: str) -> Answer:
+    if int(number) not in forge.job_logs:
+        return refuse(404, "Not Found")
+    return Answer(302, None, {"Location": f"{forge.url}/{name}/kept-logs/{number}?signed=yes"})
+
+
+def _show_log(forge: Forge, request: Request, number: int) -> Answer:
+    """As the storage behind GitHub does: whoever has the address may read, and a token has no business here."""
+    assert "authorization" not in request.headers
+    assert "yes" == request.first("signed")
+    return Answer(raw=forge.job_logs[number].encode(), headers={"Content-Type": "text/plain"})
+
+
 @_needs("checks")
 def _list_annotations(forge: Forge, request: Request, _token: Token, _body: Any, name: str, check: str) -> Answer:
     del name
@@ -297,6 +319,8 @@ _ROUTES = [
     ("GET", _PULL + "/comments", _list_line_remarks),
     ("GET", REPOSITORY + r"/collaborators/(?P<login>[^/]+)/permission", _get_permission),
     ("GET", REPOSITORY + r"/check-runs/(?P<check>\d+)/annotations", _list_annotations),
+    ("GET", REPOSITORY + r"/actions/jobs/(?P<number>\d+)", _get_job),
+    ("GET", REPOSITORY + r"/actions/jobs/(?P<number>\d+)/logs", _get_job_log),
     ("GET", REPOSITORY + "/issues", _list_issues),
     ("GET", _ISSUE, _get_issue),
     ("POST", _ISSUE + "/labels", _add_labels),
