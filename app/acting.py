@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import queries, runs
 from app.words import count, plain, title_of, told
-from soulcaster.db.cluster_screens import ClusterFilters, list_clusters
+from soulcaster.db.cluster_screens import ClusterFilters
 from soulcaster.errors import SoulcasterError
 from soulcaster.models import EditReport
 
@@ -37,9 +37,7 @@ def edit(do: Callable[[], EditReport], done: str) -> None:
 def pick_cluster(label: str, *, without: str, key: str) -> tuple[str, str] | None:
     """Id and title of another cluster, found by words in its title or feedback."""
     words = st.text_input("Find it by words", key=f"{key}-words", placeholder="words in titles and feedback")
-    frame, n_found = queries.ask(
-        list_clusters, queries.project(), ClusterFilters(text=words), sort="items", limit=_MOST_CANDIDATES + 1
-    )
+    frame, n_found = queries.list_clusters(ClusterFilters(text=words), limit=_MOST_CANDIDATES + 1)
     found = {
         row["cluster_id"]: title_of(row["title"], row["cluster_id"])
         for row in frame.iter_rows(named=True)

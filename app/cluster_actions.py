@@ -10,13 +10,14 @@ from app import acting, fix_actions, people, queries
 from app.words import number, plain, title_of
 from soulcaster import edit, triage
 from soulcaster.db.triage import Decided
+from soulcaster.fix_models import Job
 from soulcaster.settings import load_settings
 
 _LABELS = {"new": "🆕 new", "triaged": "👀 triaged", "ignored": "🙈 ignored", "fixed": "✅ fixed"}
 
 
-def show(decided: Decided, run_id: str | None) -> None:
-    """Buttons for the cluster as it is now; `run_id` is the run on show, None before the first."""
+def show(decided: Decided, run_id: str | None, job: Job | None) -> None:
+    """Buttons for the cluster as it is now; `run_id` is the run on show, None before the first; `job` the last fix."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if st.button("Status", icon="🚦", key="act-status"):
             _status(decided)
@@ -29,7 +30,7 @@ def show(decided: Decided, run_id: str | None) -> None:
         if decided.n_items and run_id and st.button("Merge with …", icon="🧲", key="act-merge"):
             _merge(decided, run_id)
         if decided.n_items:
-            fix_actions.show(decided.cluster_id)
+            fix_actions.show(decided.cluster_id, job)
         owner = f"looked after by {plain(decided.owner)}" if decided.owner else "nobody looks after it yet"
         wakes = f" · comes back at {number(decided.wakes_at)} items" if decided.wakes_at else ""
         st.caption(owner + wakes, width="content")

@@ -14,12 +14,13 @@ from app.words import (
     ROW_PIXELS,
     SOURCE_LABELS,
     STATUS_LABELS,
+    WEB_ADDRESS,
     number,
     reader_zone,
     table_height,
     title_of,
 )
-from soulcaster.db.cluster_screens import TREND_WEEKS
+from soulcaster.db.cluster_facts import TREND_WEEKS
 from soulcaster.priority import POINTS
 
 _UNFILTERED: dict[str, Any] = {
@@ -29,6 +30,7 @@ _UNFILTERED: dict[str, Any] = {
     "theme": None,
     "status": [],
     "owner": [],
+    "kind": [],
     "min": 1,
     "burst": False,
     "sort": "Most urgent",
@@ -37,6 +39,8 @@ _UNFILTERED: dict[str, Any] = {
 FILTER_KEYS = tuple(_UNFILTERED)
 """Names of the list's filters, in the address and in the session."""
 _FULL = ["title", "priority", "theme", "n_items", "n_people", "sources", "trend", "last_seen_at", "status"]
+_WHEN_KNOWN = ("kind", "owner", "pr_url")
+"""Columns that stand there when a row has something in them."""
 _FOUND = ["title", "matched_by", *_FULL[1:]]
 _MATCHES = {"words": "🔤 words", "meaning": "💡 meaning", "both": "🔤💡 both"}
 _NEAR = ["title", "n_items", "shared"]
@@ -55,7 +59,7 @@ def choose(frame: pl.DataFrame, *, key: str) -> pl.DataFrame:
 
 def _columns_of(frame: pl.DataFrame) -> list[str]:
     columns = _FOUND if (frame["matched_by"] != "").any() else _FULL
-    return columns if frame["owner"].null_count() == frame.height else [*columns, "owner"]
+    return [*columns, *(name for name in _WHEN_KNOWN if frame[name].null_count() < frame.height)]
 
 
 def _full(frame: pl.DataFrame) -> pl.DataFrame:
@@ -66,6 +70,7 @@ def _full(frame: pl.DataFrame) -> pl.DataFrame:
         pl.col("points").map_elements(_parts, return_dtype=pl.String).alias("parts"),
         _status().alias("status"),
         pl.col("matched_by").replace_strict(_MATCHES, default=""),
+        pl.when(pl.col("pr_url").str.contains(WEB_ADDRESS)).then(pl.col("pr_url")),
     )
 
 
@@ -209,6 +214,8 @@ def _config() -> dict[str, Any]:
         "last_seen_exactly": config.DatetimeColumn("Last seen, exactly", format="D MMM YYYY, HH:mm"),
         "status": config.TextColumn("Status", width=100),
         "owner": config.TextColumn("Owner", width=90),
+        "kind": config.TextColumn("Kind", width=80, help="As a model or a person says."),
+        "pr_url": config.LinkColumn("Pull request", display_text=r"/(\d+)$", width=95),
         "matched_by": config.TextColumn(
             "Found by", width=90, help="Its words, what they mean, or both; the best match is first."
         ),

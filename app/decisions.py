@@ -9,7 +9,7 @@ import streamlit as st
 from app import queries
 from app.words import ago, count, plain, title_of, told
 from soulcaster.db import runs
-from soulcaster.db.cluster_screens import ClusterFilters, list_clusters
+from soulcaster.db.cluster_screens import ClusterFilters
 from soulcaster.db.jobs import list_jobs
 from soulcaster.db.sources import list_sources
 
@@ -62,7 +62,7 @@ def _clusters() -> None:
         (ClusterFilters(only_bursts=True), {"burst": "true"}, "🔥 Far more reports this week than before"),
     )
     for filters, parameters, words in kinds:
-        frame, n_found = queries.ask(list_clusters, queries.project(), filters, sort="priority", limit=1)
+        frame, n_found = queries.list_clusters(filters, sort="priority", limit=1)
         if n_found:
             first = frame.row(0, named=True)
             rest = f" and {count(n_found - 1, 'more cluster')}" if n_found > 1 else ""

@@ -7,26 +7,22 @@ import streamlit as st
 from app import people, queries, runs
 from app.words import plain, told
 from soulcaster import fix, launching
-from soulcaster.db.jobs import list_jobs
 from soulcaster.db.repositories import list_repositories
 from soulcaster.errors import SoulcasterError
-from soulcaster.fix_models import FINAL_STATUSES
+from soulcaster.fix_models import FINAL_STATUSES, Job
 from soulcaster.settings import load_settings
 
 _BY_ROUTE = "as the routes say"
 
 
-def show(cluster_id: str) -> None:
+def show(cluster_id: str, newest: Job | None) -> None:
     """A button that opens the dialog, and a link to the newest job of the cluster."""
     if st.button("Fix this", icon="🔧", type="primary", key="act-fix"):
         _dialog(cluster_id)
-    found = queries.ask(list_jobs, queries.project(), cluster_id=cluster_id, limit=1)
-    if found:
-        is_over = found[0].status in FINAL_STATUSES
-        label = f"Last fix: {found[0].status}" if is_over else f"Fix under way: {found[0].status}"
-        st.page_link(
-            "screens/fixes.py", label=label.replace("_", " "), icon="🔧", query_params={"job": found[0].job_id}
-        )
+    if newest is not None:
+        is_over = newest.status in FINAL_STATUSES
+        label = f"Last fix: {newest.status}" if is_over else f"Fix under way: {newest.status}"
+        st.page_link("screens/fixes.py", label=label.replace("_", " "), icon="🔧", query_params={"job": newest.job_id})
 
 
 @st.dialog("Fix this cluster", icon="🔧", width="medium")

@@ -5,18 +5,16 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import polars as pl
 import streamlit as st
 
 from app import acting, people, queries
 from app.words import SOURCE_LABELS, ago, count, exact, plain
 from soulcaster import edit
-from soulcaster.db.activity import list_activity
-from soulcaster.db.edits import list_edits, list_undone
-from soulcaster.db.maps import list_near_noise
+from soulcaster.db.edits import Edit, list_undone
 from soulcaster.settings import load_settings
 
 _FEWEST = 2
-_MOST_ROWS = 40
 _WORDS = {
     "status": "🚦 set the status",
     "rename": "✏️ renamed it",
@@ -83,9 +81,8 @@ def _move(cluster_id: str, item_id: str, run_id: str) -> None:
         acting.edit(do, "Moved")
 
 
-def show_near(cluster_id: str, run_id: str | None) -> None:
-    """Feedback that stands alone and is nearest to this cluster, each with a button that takes it in."""
-    frame = queries.ask(list_near_noise, queries.project(), cluster_id)
+def show_near(cluster_id: str, frame: pl.DataFrame, run_id: str | None) -> None:
+    """Rows of `list_near_noise`: what stands alone and is nearest to this cluster, each with a button to take it in."""
     if frame.is_empty() or run_id is None:
         return
     hint = "Noise whose nearest cluster this is. Adopting holds in every later grouping."
@@ -104,15 +101,13 @@ def show_near(cluster_id: str, run_id: str | None) -> None:
                     acting.edit(do, "Adopted")
 
 
-def show_log(cluster_id: str) -> None:
-    """Who decided what about the cluster, newest first, with a button to take each edit back."""
+def show_log(rows: list[dict[str, Any]], edits: list[Edit]) -> None:
+    """Who decided what about the cluster, newest first, with a button to take each of the edits back."""
     st.subheader("What people did", anchor=False)
-    rows = queries.ask(list_activity, queries.project(), subject=cluster_id, limit=_MOST_ROWS)
     said = [row for row in rows if row["action"] in _WORDS]
     if not said:
         st.caption("Nobody has decided anything about it yet.")
         return
-    edits = queries.ask(list_edits, queries.project())
     by_run = {each.run_id: each.edit_id for each in edits}
     undone = list_undone(edits)
     for row in said:

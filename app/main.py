@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import streamlit as st
 
 from app import people, queries
@@ -50,13 +51,17 @@ def main() -> None:
 def _choose_project(preset: str) -> None:
     """A choice in the sidebar, when there is one; the address names the project, so that a link can be shared."""
     path = load_settings().duckdb_path
-    if path.exists():
-        queries.ask(check_schema, path)
-    names = queries.ask(list_projects) if path.exists() else []
+    names = queries.ask(_checked_projects, path) if path.exists() else []
     options = people.visible({preset, *names})
     if options and options != [preset]:
         index = options.index(preset) if preset in options else 0
         st.sidebar.selectbox("Project", options, index=index, key="project", bind="query-params")
+
+
+def _checked_projects(con: duckdb.DuckDBPyConnection, path: Path) -> list[str]:
+    """The projects of a store whose schema is ours."""
+    check_schema(con, path)
+    return list_projects(con)
 
 
 if __name__ == "__main__":

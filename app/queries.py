@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import duckdb
+import polars as pl
 import streamlit as st
 
-from soulcaster.db import screens
+from soulcaster.db import cluster_facts, screens
+from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, narrow
 from soulcaster.settings import Settings, load_settings
 
 P = ParamSpec("P")
@@ -55,6 +57,20 @@ def ask(query: Query[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     name = f"{query.__module__}.{query.__qualname__}"
     answer: T = _read(str(path), stamp(path), name, repr((args, kwargs)), lambda con: query(con, *args, **kwargs), wait)
     return answer
+
+
+def facts() -> pl.DataFrame:
+    """What the list of clusters says of each cluster on show; see `cluster_facts.load_facts`. Raises as `ask`."""
+    return ask(cluster_facts.load_facts, project())
+
+
+def list_clusters(
+    filters: ClusterFilters, *, sort: ClusterSort = "items", limit: int, offset: int = 0
+) -> tuple[pl.DataFrame, int]:
+    """As `cluster_screens.list_clusters`, off the facts that are kept: a filter costs no query. Raises as `ask`."""
+    text = filters.text.strip()
+    words = ask(cluster_facts.count_words, project(), text) if text else cluster_facts.NO_WORDS
+    return narrow(facts(), words, filters, sort=sort, limit=limit, offset=offset)
 
 
 @st.cache_data(ttl="10m", max_entries=500, show_spinner=False)

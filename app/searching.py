@@ -31,6 +31,24 @@ def find_near(text: str, *, limit: int = _MOST_NEAR, is_report: bool = False) ->
     return _find(queries.project(), text.strip(), limit, is_report, version, _name(settings))
 
 
+def find_alike(cluster_id: str) -> list[SimilarCluster]:
+    """Clusters on show that say what this one says, nearest first; empty when nothing is embedded. Raises as above."""
+    settings = load_settings()
+    return _find_alike(queries.project(), cluster_id, queries.stamp(settings.duckdb_path), _name(settings))
+
+
+@st.cache_data(ttl="10m", max_entries=200, show_spinner=False)
+def _find_alike(
+    project_id: str,
+    cluster_id: str,
+    stamp: tuple[int, ...],  # noqa: ARG001  part of the key
+    embedder: str,
+) -> list[SimilarCluster]:
+    from soulcaster import similar  # brings LanceDB, which the rest of the page does not need
+
+    return similar.find_alike(queries.brief_settings(), project_id, cluster_id, embedder=_load(embedder))
+
+
 @st.cache_data(ttl="10m", max_entries=200, show_spinner=False)
 def _find(
     project_id: str,

@@ -9,15 +9,15 @@ import streamlit as st
 from app import acting, people, queries
 from app.words import plain, title_of
 from soulcaster import edit
-from soulcaster.db.suggestions import Suggestion, list_suggestions
+from soulcaster.db.suggestions import Suggestion
 from soulcaster.settings import load_settings
 
 _MOST = 5
 
 
-def show(cluster_id: str, run_id: str | None) -> None:
+def show(suggestions: list[Suggestion], run_id: str | None) -> None:
     """Nothing when there is no suggestion; `run_id` is the run on show."""
-    found = queries.ask(list_suggestions, queries.project(), cluster_id)[:_MOST]
+    found = suggestions[:_MOST]
     if not found or run_id is None:
         return
     st.subheader(

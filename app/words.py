@@ -7,7 +7,7 @@ offers Markdown (titles, labels), it goes through `plain` first.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -33,6 +33,8 @@ STATUS_LABELS = {
 }
 BURST_LABEL = "🔥 burst"
 EXACT_TIME_HINT = "For exact times show the column *… exactly* by the eye in the table's corner, or open the row."
+WEB_ADDRESS = r"(?i)^https?://\S+$"
+"""What may become a link: http or https, nothing else."""
 ROW_PIXELS = 38
 _HEADER_PIXELS = 37
 _JOINER = "\u2060"
@@ -75,6 +77,11 @@ def _spaced(part: str) -> str:
     if not part.strip():
         return " " if part else ""
     return (" " if part[0].isspace() else "") + plain(part) + (" " if part[-1].isspace() else "")
+
+
+def offered_sources(present: Iterable[str]) -> dict[str, str]:
+    """Sources by what filters and the address call them: the four of ours, then by name those that a mapping reads."""
+    return SOURCE_NAMES | {name: name for name in sorted(present) if name not in SOURCE_LABELS}
 
 
 def title_of(title: str | None, cluster_id: str | None) -> str:
@@ -135,12 +142,12 @@ def reader_zone() -> str:
 
 def web_links(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with `url` emptied wherever it is not an http(s) address."""
-    return frame.with_columns(pl.when(pl.col("url").str.contains(r"(?i)^https?://[^\s]+$")).then(pl.col("url")))
+    return frame.with_columns(pl.when(pl.col("url").str.contains(WEB_ADDRESS)).then(pl.col("url")))
 
 
 def is_web_link(url: str | None) -> bool:
     """Whether an address may become a link: http or https, nothing else."""
-    return url is not None and re.match(r"(?i)^https?://\S+$", url) is not None
+    return url is not None and re.match(WEB_ADDRESS, url) is not None
 
 
 def spreadsheet_safe(frame: pl.DataFrame) -> pl.DataFrame:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import duckdb
 from pydantic import BaseModel, Field
 
 from soulcaster import vector_index
 from soulcaster.db import read
-from soulcaster.db.explanations import list_clusters_of_texts
+from soulcaster.db.explanations import list_clusters_of_texts, list_typical_hashes
 from soulcaster.embedders import Embedder, make_embedder
 from soulcaster.settings import Settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from lancedb.table import Table
+
+_TYPICAL_TEXTS = 8
+"""Of a cluster: the exemplars and the strongest members after them; their mean is steadier than one text."""
 
 _TEXTS_LOOKED_AT = 200
 """Nearest texts that are looked up: enough for ten clusters whose texts crowd together, and one query's cost."""
@@ -53,7 +63,44 @@ def find_similar(
     table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
     if table is None or not text.strip():
         return []
-    near = vector_index.nearest(table, embedder.embed([text])[0], _TEXTS_LOOKED_AT)
+    return _clusters_near(settings, project_id, table, embedder.embed([text])[0], least)[:limit]
+
+
+def find_alike(
+    settings: Settings,
+    project_id: str,
+    cluster_id: str,
+    *,
+    limit: int = 6,
+    least: float = MIN_SIMILARITY,
+    embedder: Embedder | None = None,
+) -> list[SimilarCluster]:
+    """Other clusters on show with a text near the mean of this one's typical texts, nearest first.
+
+    Empty when it has no text with a vector of the model in use, or nothing is near. Asks no model. Raises as
+    `find_similar`.
+    """
+    embedder = embedder or make_embedder(settings)
+    table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
+    if table is None:
+        return []
+    hashes = read(
+        settings.duckdb_path,
+        lambda con: list_typical_hashes(con, project_id, cluster_id, limit=_TYPICAL_TEXTS),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    vectors = vector_index.find_vectors(table, hashes)
+    if not len(vectors):
+        return []
+    found = _clusters_near(settings, project_id, table, vectors.mean(axis=0), least)
+    return [each for each in found if each.cluster_id != cluster_id][:limit]
+
+
+def _clusters_near(
+    settings: Settings, project_id: str, table: Table, vector: npt.NDArray[np.float32], least: float
+) -> list[SimilarCluster]:
+    """Every cluster on show with a text among the nearest, by its nearest text."""
+    near = vector_index.nearest(table, vector, _TEXTS_LOOKED_AT)
     similarity = {content_hash: value for content_hash, value in near if value >= least}
 
     def look_up(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | None, str, int]]:
@@ -67,4 +114,4 @@ def find_similar(
             found[cluster_id] = SimilarCluster(
                 cluster_id=cluster_id, title=title, status=status, n_items=n_items, similarity=value
             )
-    return sorted(found.values(), key=lambda each: (-each.similarity, each.cluster_id))[:limit]
+    return sorted(found.values(), key=lambda each: (-each.similarity, each.cluster_id))

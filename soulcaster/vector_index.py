@@ -122,6 +122,17 @@ def load_matrix(table: Table, content_hashes: Sequence[str]) -> tuple[npt.NDArra
     return distinct[rows], missing
 
 
+def find_vectors(table: Table, content_hashes: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Vectors of a few hashes, float32 (n_found, dim), by hash; unlike `load_matrix` it reads no other vector."""
+    if not content_hashes:
+        return np.zeros((0, _dim(table)), dtype=np.float32)
+    wanted = f"content_hash IN ({', '.join(repr(_checked(each)) for each in content_hashes)})"
+    with _latest(table, "Reading"):
+        found = table.search().where(wanted).select(["content_hash", "vector"]).limit(None).to_arrow()
+    rows = found.sort_by("content_hash").combine_chunks()
+    return _to_numpy(rows["vector"].combine_chunks(), _dim(table))
+
+
 def nearest(table: Table, vector: npt.NDArray[np.float32], k: int) -> list[tuple[str, float]]:
     """Up to `k` (content_hash, cosine similarity), closest first; exact unless `build_index` was run."""
     with _latest(table, "Searching"):
@@ -172,7 +183,7 @@ def forget(path: Path, content_hashes: Sequence[str]) -> int:
 def _checked(content_hash: str) -> str:
     """The hash itself, which LanceDB takes as SQL text only."""
     if not re.fullmatch(r"[0-9a-zA-Z]{1,128}", content_hash):
-        raise PermanentError(f"Deleting the vector of {content_hash!r} expected a hash of letters and digits.")
+        raise PermanentError(f"Looking for the vector of {content_hash!r} expected a hash of letters and digits.")
     return content_hash
 
 
@@ -235,6 +246,21 @@ def copy_tables(path: Path, target: Path) -> dict[str, int]:
             rows = pa.RecordBatchReader.from_batches(table.schema, (batch.cast(table.schema) for batch in batches))
             counts[name] = copied.create_table(name, data=rows, schema=table.schema).count_rows()
     return counts
+
+
+def read_all(path: Path, content_hashes: Sequence[str]) -> Iterator[tuple[str, Iterator[pa.RecordBatch]]]:
+    """Name of every model's table, and its rows of these texts in batches: content_hash, vector."""
+    if not path.is_dir():
+        return
+    wanted = pa.array(list(dict.fromkeys(content_hashes)), type=pa.string())
+    with _translated("Reading", path):
+        database = lancedb.connect(path)
+        for name in _table_names(database):
+            if not name.endswith(_REBUILD):
+                table = database.open_table(name)
+                table.checkout(table.version)
+                batches = table.search().select(table.schema.names).limit(None).to_batches()
+                yield name, (batch.filter(pc.is_in(batch["content_hash"], value_set=wanted)) for batch in batches)
 
 
 def _opens(database: lancedb.DBConnection, name: str) -> bool:

@@ -7,24 +7,16 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import cluster_actions, cluster_table, item_actions, queries, suggested_merges
+from app import cluster_actions, cluster_table, item_actions, queries, searching, suggested_merges
 from app.charts import show_by_time
+from app.cluster_view import ClusterView, load_view
 from app.item_card import REASON_LABELS, choose_items, show_item, show_items_table
 from app.words import BURST_LABEL, SOURCE_LABELS, STATUS_LABELS, ago, count, exact, number, plain, title_of, told
-from soulcaster.db.cluster_screens import (
-    ClusterRow,
-    find_cluster,
-    list_cluster_items,
-    list_siblings,
-    list_transitions,
-)
-from soulcaster.db.priorities import list_priorities
-from soulcaster.db.screens import count_by_time, find_shown_run
-from soulcaster.db.triage import get_decided
+from soulcaster.db.cluster_screens import ClusterRow, list_cluster_items
+from soulcaster.db.screens import count_by_time
 from soulcaster.priority import explain
 
 _PAGE_ROWS = 25
-_MOST_EXEMPLARS = 3
 
 
 def page() -> None:
@@ -32,8 +24,8 @@ def page() -> None:
     st.page_link("screens/clusters.py", label="All clusters", icon="⬅️", query_params=cluster_table.kept_parameters())
     cluster_id = st.query_params.get("id", "")
     with told():
-        cluster = queries.ask(find_cluster, queries.project(), cluster_id)
-        if cluster is None:
+        view = queries.ask(load_view, queries.project(), cluster_id)
+        if view is None:
             st.title("No such cluster", anchor=False)
             st.info(
                 f"Project {plain(queries.project())} has no cluster {plain(cluster_id[:60]) or 'without an id'}; "
@@ -41,18 +33,18 @@ def page() -> None:
                 icon="🔎",
             )
             return
+        cluster, run_id = view.cluster, view.run_id
         _head(cluster)
-        run_id = queries.ask(find_shown_run, queries.project())
-        cluster_actions.show(queries.ask(get_decided, queries.project(), cluster.cluster_id), run_id)
+        cluster_actions.show(view.decided, run_id, view.job)
         _about(cluster)
-        _priority(cluster)
+        _priority(view.priority)
         if cluster.n_items == 0:
             st.info("The run on show no longer has this cluster; its history below says what became of it.", icon="🕰️")
         else:
-            _exemplars(cluster)
+            _exemplars(cluster, view.exemplars)
             _items(cluster, run_id)
-            item_actions.show_near(cluster.cluster_id, run_id)
-        _history(cluster, run_id)
+            item_actions.show_near(cluster.cluster_id, view.near_noise, run_id)
+        _history(view)
 
 
 def _head(cluster: ClusterRow) -> None:
@@ -90,9 +82,8 @@ def _about(cluster: ClusterRow) -> None:
         show_by_time(frame, bucket, height=190, key="timeline")
 
 
-def _priority(cluster: ClusterRow) -> None:
+def _priority(scored: pl.DataFrame) -> None:
     """The score with every part: its bar, its points, and the sentence they come from."""
-    scored = queries.ask(list_priorities, queries.project()).filter(pl.col("cluster_id") == cluster.cluster_id)
     if scored.is_empty():
         return
     row = scored.row(0, named=True)
@@ -135,11 +126,8 @@ def _source(name: str) -> str:
     return SOURCE_LABELS.get(name, plain(name))
 
 
-def _exemplars(cluster: ClusterRow) -> None:
+def _exemplars(cluster: ClusterRow, frame: pl.DataFrame) -> None:
     st.subheader("Typical feedback", anchor=False, help="The items in the middle of the cluster.")
-    frame = queries.ask(
-        list_cluster_items, queries.project(), cluster.cluster_id, only_exemplars=True, limit=_MOST_EXEMPLARS
-    )
     for row in frame.iter_rows(named=True):
         show_item(row, cluster.terms)
 
@@ -167,28 +155,44 @@ def _items(cluster: ClusterRow, run_id: str | None) -> None:
         show_item(frame.row(by_predicate=pl.col("item_id") == picked, named=True), cluster.terms)
 
 
-def _history(cluster: ClusterRow, run_id: str | None) -> None:
+def _history(view: ClusterView) -> None:
+    cluster = view.cluster
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader("History", anchor=False)
-        frame = queries.ask(list_transitions, queries.project(), cluster.cluster_id)
-        if frame.is_empty():
+        if view.transitions.is_empty():
             st.caption(
                 f"First grouped {ago(cluster.created_at)}; no later run has changed it.", help=exact(cluster.created_at)
             )
-        for row in frame.iter_rows(named=True):
+        for row in view.transitions.iter_rows(named=True):
             st.markdown(f"{_event(row, cluster.cluster_id)} · {ago(row['created_at'])}", help=exact(row["created_at"]))
-        item_actions.show_log(cluster.cluster_id)
+        item_actions.show_log(view.log, view.edits)
     with right:
-        suggested_merges.show(cluster.cluster_id, run_id)
-        st.subheader(
-            "Near by", anchor=False, help="Clusters that share telling words or the theme. Words, not meaning."
-        )
-        frame = queries.ask(list_siblings, queries.project(), cluster.cluster_id)
-        if frame.is_empty():
+        suggested_merges.show(view.suggestions, view.run_id)
+        if cluster.n_items:
+            _alike(cluster.cluster_id)
+        st.subheader("Shared words", anchor=False, help="Clusters that share telling words or the theme.")
+        if view.siblings.is_empty():
             st.caption("No other cluster shares its words or its theme.")
         else:
-            cluster_table.show_near(frame, key="near")
+            cluster_table.show_near(view.siblings, key="near")
+
+
+def _alike(cluster_id: str) -> None:
+    """Clusters that say nearly the same in whatever words, each with a link."""
+    st.subheader("Similar by meaning", anchor=False, help="By the vectors of its typical texts; 1 is the same.")
+    with told():
+        found = searching.find_alike(cluster_id)
+        if not found:
+            st.caption("No other cluster on show says something like it.")
+        for each in found:
+            label = f"{plain(title_of(each.title, each.cluster_id))} · {count(each.n_items, 'item')}"
+            st.page_link(
+                "screens/cluster.py",
+                label=f"{each.similarity:.2f} · {label}",
+                icon="🗂️",
+                query_params={"id": each.cluster_id},
+            )
 
 
 def _event(row: dict[str, Any], cluster_id: str) -> str:

@@ -9,19 +9,14 @@ import polars as pl
 import streamlit as st
 
 from app import bulk_actions, cluster_table, filters, queries, saved_views, searching
-from app.words import SOURCE_NAMES, count, spreadsheet_safe, title_of, told
-from soulcaster.db.cluster_screens import (
-    ClusterFilters,
-    ClusterSort,
-    list_clusters,
-    list_owners,
-    list_statuses,
-    list_themes,
-)
+from app.words import count, offered_sources, spreadsheet_safe, title_of, told
+from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort
 from soulcaster.priority import POINTS
 
 _PAGE_ROWS = 100
 _MOST_EXPORTED = 100_000
+_MOST_THEMES = 500
+_CHOSEN = ("status", "owner", "kind")
 _BEST = "Best match"
 _SORTS: dict[str, ClusterSort] = {
     "Most urgent": "priority",
@@ -44,10 +39,9 @@ def page() -> None:
         if wanted.text:
             with line:
                 wanted = wanted.model_copy(update={"near": _near(wanted.text)})
-        project = queries.project()
         number_of_page = queries.asked_page()
         offset = (number_of_page - 1) * _PAGE_ROWS
-        frame, n_found = queries.ask(list_clusters, project, wanted, sort=sort, limit=_PAGE_ROWS, offset=offset)
+        frame, n_found = queries.list_clusters(wanted, sort=sort, limit=_PAGE_ROWS, offset=offset)
         if n_found == 0:
             _nothing(wanted)
             return
@@ -55,7 +49,7 @@ def page() -> None:
             st.caption(f"{count(n_found, 'cluster')} · click a row to open it", width="stretch")
             is_choosing = st.toggle("Choose several", key="choosing", help="To decide about several at once.")
             saved_views.show()
-            _export(project, wanted, sort)
+            _export(wanted, sort)
         if is_choosing:
             above = st.container()
             picked = cluster_table.choose(frame, key=f"choose-{number_of_page}-{st.session_state.get('chosen', 0)}")
@@ -69,35 +63,48 @@ def page() -> None:
 
 
 def _filters() -> tuple[ClusterFilters, ClusterSort]:
-    project = queries.project()
-    themes = queries.ask(list_themes, project)
-    names: dict[str, str] = {}
-    for row in themes.iter_rows(named=True):
-        title = row["title"] or "Untitled theme"
-        names[title if title not in names else f"{title} ({row['theme_id'][:8]})"] = row["theme_id"]
-    statuses = queries.ask(list_statuses, project)
+    facts = queries.facts()
+    names = _themes(facts)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = filters.search("what is it about?", width=150, on_change=_searched)
-        sources = filters.pick_many("Sources", list(SOURCE_NAMES), key="source", width=125)
+        sources = _sources(facts)
+        picked = filters.pick_many("Sources", list(sources), key="source", width=125)
         theme = filters.pick_one("Theme", list(names), key="theme", width=130)
+        statuses, owners, kinds = (facts[name].drop_nulls().unique().sort().to_list() for name in _CHOSEN)
         chosen = filters.pick_many("Status", statuses, key="status", width=115)
-        owners = queries.ask(list_owners, project)
         owned = filters.pick_many("Owner", owners, key="owner", width=110) if owners else []
+        told = filters.pick_many("Kind", kinds, key="kind", width=110) if kinds else []
         least = st.number_input(
             "Items, at least", 1, 1_000_000, key="min", bind="query-params", width=105, on_change=filters.first_page
         )
         only_bursts = st.toggle("Bursts", key="burst", bind="query-params", on_change=filters.first_page)
         sort = filters.pick_order("Sort by", list(_SORTS), key="sort", width=130)
     wanted = ClusterFilters(
-        sources=tuple(SOURCE_NAMES[name] for name in sources),
+        sources=tuple(sources[name] for name in picked),
         theme_id=names[theme] if theme else None,
         statuses=tuple(chosen),
         min_items=int(least),
         owners=tuple(owned),
+        kinds=tuple(told),
         text=text,
         only_bursts=only_bursts,
     )
     return wanted, _SORTS[sort]
+
+
+def _themes(facts: pl.DataFrame) -> dict[str, str]:
+    """Ids of the themes by what a reader calls them, the largest first."""
+    sizes = facts.drop_nulls("theme_id").group_by("theme_id").agg(pl.col("theme").first(), pl.col("n_items").sum())
+    names: dict[str, str] = {}
+    for row in sizes.sort("n_items", "theme_id", descending=[True, False]).head(_MOST_THEMES).iter_rows(named=True):
+        title = row["theme"] or "Untitled theme"
+        names[title if title not in names else f"{title} ({row['theme_id'][:8]})"] = row["theme_id"]
+    return names
+
+
+def _sources(facts: pl.DataFrame) -> dict[str, str]:
+    """Sources by what a reader calls them: ours, then those that a mapping reads."""
+    return offered_sources(facts["n_by_source"].explode().struct.field("key").drop_nulls().unique().to_list())
 
 
 def _searched() -> None:
@@ -136,13 +143,13 @@ def _nothing(wanted: ClusterFilters) -> None:
         st.button("Clear the filters", icon="✖️", key="clear", on_click=cluster_table.apply_filters, args=({},))
 
 
-def _export(project: str, wanted: ClusterFilters, sort: ClusterSort) -> None:
+def _export(wanted: ClusterFilters, sort: ClusterSort) -> None:
     def made() -> bytes:
-        frame, _ = queries.ask(list_clusters, project, wanted, sort=sort, limit=_MOST_EXPORTED)
+        frame, _ = queries.list_clusters(wanted, sort=sort, limit=_MOST_EXPORTED)
         return as_csv(frame)
 
     def columns() -> bytes:
-        frame, _ = queries.ask(list_clusters, project, wanted, sort=sort, limit=_MOST_EXPORTED)
+        frame, _ = queries.list_clusters(wanted, sort=sort, limit=_MOST_EXPORTED)
         return as_parquet(frame)
 
     hint = "All rows that pass the filters, not only this page."
@@ -161,6 +168,7 @@ def as_csv(frame: pl.DataFrame) -> bytes:
         "n_by_source": pl.col("n_by_source")
         .list.eval(pl.format("{} {}", pl.element().struct.field("key"), pl.element().struct.field("value")))
         .list.join(" "),
+        "hints": pl.col("hints").list.join(" | "),
         "trend": pl.col("trend").list.eval(pl.element().cast(pl.String)).list.join(" "),
         **{f"{name}_points": pl.col("points").list.get(place) for place, name in enumerate(POINTS)},
     }

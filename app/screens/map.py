@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import charts, cluster_table, filters, launch, map_view, queries
 from app.words import count, number, plain, told
-from soulcaster.db.cluster_screens import ClusterFilters, list_clusters
+from soulcaster.db.cluster_screens import ClusterFilters
 from soulcaster.db.maps import count_theme_trends, list_map_items
 from soulcaster.db.screens import get_overview
 from soulcaster.export_map import load_map, picture_of
@@ -55,7 +55,7 @@ def _hits(text: str) -> list[str] | None:
     """Ids of the clusters in which the words stand; None when nothing is looked for."""
     if not text.strip():
         return None
-    found, n_found = queries.ask(list_clusters, queries.project(), ClusterFilters(text=text), limit=MOST_CLUSTERS)
+    found, n_found = queries.list_clusters(ClusterFilters(text=text), limit=MOST_CLUSTERS)
     st.caption(f"{count(n_found, 'cluster')} with these words; the others are dimmed.")
     return list(found["cluster_id"])
 

@@ -10,7 +10,7 @@ from app import cluster_table, decisions, launch, queries, take_in
 from app.charts import show_by_time
 from app.limit_settings import show_budget
 from app.words import SOURCE_LABELS, ago, count, duration, exact, number, plain, told
-from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort, list_clusters
+from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort
 from soulcaster.db.screens import Overview, count_by_time, count_fixes, get_overview
 from soulcaster.settings import load_settings
 
@@ -157,7 +157,7 @@ def _clusters(overview: Overview) -> None:
             required=True,
             label_visibility="collapsed",
         )
-    frame, _ = queries.ask(list_clusters, queries.project(), ClusterFilters(), sort=_TOPS[top], limit=_TOP_ROWS)
+    frame, _ = queries.list_clusters(ClusterFilters(), sort=_TOPS[top], limit=_TOP_ROWS)
     cluster_table.show(frame, key="top")
     st.page_link("screens/clusters.py", label=f"All {count(overview.run.n_clusters, 'cluster')} →")
 

@@ -12,11 +12,8 @@ import duckdb
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from soulcaster.db.priorities import list_priorities
+from soulcaster.db.cluster_facts import count_words, load_facts
 from soulcaster.db.screens import find_shown_run, frame_of, rows_of
-
-TREND_WEEKS = 12
-"""Points of a cluster's sparkline: one a week, a quarter of a year that ends at the project's newest item."""
 
 ClusterSort = Literal["match", "priority", "items", "people", "recent", "rising", "title"]
 """`match`: how well it answers the search, by priority where nothing is searched for."""
@@ -36,6 +33,7 @@ class ClusterFilters(BaseModel):
     statuses: tuple[str, ...] = ()
     min_items: int = 1
     owners: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     text: str = ""
     near: tuple[str, ...] = ()
     """Ids of clusters that say what `text` says in other words, nearest first: they pass as well."""
@@ -65,88 +63,6 @@ class ClusterRow(BaseModel):
     last_seen_at: datetime | None
 
 
-_CLUSTER_LIST = """
-    WITH newest AS (
-        SELECT least(max(coalesce(created_at, first_seen_at)), now()) AS at FROM items WHERE project_id = $project_id
-    ),
-    member AS (
-        SELECT m.cluster_id, i.source, i.author, i.source_group, i.user_count,
-            coalesce(i.created_at, i.first_seen_at) AS happened_at,
-            greatest(0, floor((epoch(newest.at) - epoch(coalesce(i.created_at, i.first_seen_at))) / 604800)) AS weeks,
-            $text <> '' AND (contains(lower(i.title), $text) OR contains(lower(i.body), $text)) AS is_hit
-        FROM run_memberships m JOIN items i USING (item_id), newest
-        WHERE m.run_id = CAST($run_id AS UUID) AND m.cluster_id IS NOT NULL AND i.project_id = $project_id
-    ),
-    -- A source that names nobody (an error tracker) counts its users per group of events: each group counts once.
-    unnamed AS (
-        SELECT cluster_id, sum(n) AS n FROM (
-            SELECT cluster_id, max(user_count) AS n FROM member WHERE author IS NULL
-            GROUP BY cluster_id, source, source_group
-        ) GROUP BY cluster_id
-    ),
-    fact AS (
-        SELECT cluster_id, count(*) AS n_items, count(DISTINCT source || ' ' || author) AS n_named,
-            map_entries(histogram(source)) AS n_by_source, count(*) FILTER (WHERE is_hit) AS n_hits,
-            min(happened_at) AS first_seen_at, max(happened_at) AS last_seen_at,
-            count(*) FILTER (WHERE weeks < 4) - count(*) FILTER (WHERE weeks BETWEEN 4 AND 7) AS n_rise,
-            [count(*) FILTER (WHERE weeks = 11), count(*) FILTER (WHERE weeks = 10),
-             count(*) FILTER (WHERE weeks = 9), count(*) FILTER (WHERE weeks = 8),
-             count(*) FILTER (WHERE weeks = 7), count(*) FILTER (WHERE weeks = 6),
-             count(*) FILTER (WHERE weeks = 5), count(*) FILTER (WHERE weeks = 4),
-             count(*) FILTER (WHERE weeks = 3), count(*) FILTER (WHERE weeks = 2),
-             count(*) FILTER (WHERE weeks = 1), count(*) FILTER (WHERE weeks = 0)] AS trend
-        FROM member GROUP BY cluster_id
-    ),
-    -- Words in title or summary stand above words in items; $near is a list, nearest first.
-    matched AS (
-        SELECT r.cluster_id, list_position($near, CAST(r.cluster_id AS VARCHAR)) AS near_rank,
-            CASE WHEN $text = '' THEN 0
-                WHEN contains(lower(concat_ws(' ', c.title, c.summary, t.title, array_to_string(c.terms, ' '))), $text)
-                THEN 1000000000 + f.n_hits ELSE f.n_hits END AS words
-        FROM run_clusters r JOIN fact f USING (cluster_id)
-        JOIN clusters c ON c.cluster_id = r.cluster_id AND c.project_id = r.project_id
-        LEFT JOIN themes t ON t.run_id = r.run_id AND t.theme_id = r.theme_id AND t.project_id = r.project_id
-        WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id
-    ),
-    fused AS (
-        SELECT cluster_id, words > 0 AS has_words, near_rank,
-            CASE WHEN words > 0 THEN 1 / ($offset_of_ranks + rank() OVER (ORDER BY words DESC)) ELSE 0 END
-            + coalesce(1 / ($offset_of_ranks + near_rank), 0) AS score
-        FROM matched
-    )
-    SELECT CAST(r.cluster_id AS VARCHAR) AS cluster_id, c.title, t.title AS theme,
-        CAST(r.theme_id AS VARCHAR) AS theme_id, c.status, c.owner, f.n_items,
-        CAST(f.n_named + coalesce(u.n, 0) AS BIGINT) AS n_people, f.n_by_source, f.trend, f.n_rise,
-        f.first_seen_at, f.last_seen_at, coalesce(p.priority, 0) AS priority, coalesce(p.is_burst, false) AS is_burst,
-        [p.reach_points, p.severity_points, p.velocity_points, p.recency_points, p.trust_points, p.work_points]
-            AS points,
-        CASE WHEN $text = '' THEN '' WHEN m.has_words AND m.near_rank IS NOT NULL THEN 'both'
-            WHEN m.has_words THEN 'words' ELSE 'meaning' END AS matched_by,
-        count(*) OVER () AS n_found
-    FROM run_clusters r
-    JOIN fact f USING (cluster_id)
-    JOIN fused m ON m.cluster_id = r.cluster_id
-    LEFT JOIN cluster_priorities p ON p.cluster_id = CAST(r.cluster_id AS VARCHAR)
-    JOIN clusters c ON c.cluster_id = r.cluster_id AND c.project_id = r.project_id
-    LEFT JOIN themes t ON t.run_id = r.run_id AND t.theme_id = r.theme_id AND t.project_id = r.project_id
-    LEFT JOIN unnamed u ON u.cluster_id = r.cluster_id
-    WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id
-        AND f.n_items >= $min_items AND (p.is_burst OR NOT $only_bursts)
-        AND ($theme_id IS NULL OR r.theme_id = TRY_CAST($theme_id AS UUID))
-        AND (len($statuses) = 0 OR list_contains($statuses, c.status))
-        AND (len($sources) = 0 OR list_has_any($sources, list_transform(f.n_by_source, lambda each: each.key)))
-        AND (len($owners) = 0 OR list_contains($owners, c.owner))
-        AND ($text = '' OR m.has_words OR m.near_rank IS NOT NULL)
-    ORDER BY CASE WHEN $sort = 'title' THEN lower(c.title) END NULLS LAST,
-        CASE WHEN $sort = 'match' THEN m.score END DESC NULLS LAST,
-        CASE $sort WHEN 'match' THEN coalesce(p.priority, 0) WHEN 'priority' THEN coalesce(p.priority, 0)
-            WHEN 'people' THEN n_people WHEN 'rising' THEN f.n_rise
-            WHEN 'recent' THEN epoch(f.last_seen_at) ELSE f.n_items END DESC,
-        f.n_items DESC, r.cluster_id
-    LIMIT $limit OFFSET $offset
-"""
-
-
 def list_clusters(
     con: duckdb.DuckDBPyConnection,
     project_id: str,
@@ -156,72 +72,86 @@ def list_clusters(
     limit: int,
     offset: int = 0,
 ) -> tuple[pl.DataFrame, int]:
-    """One page of the clusters on show, and how many there are in all.
+    """One page of the clusters on show, and how many there are in all; see `narrow`."""
+    words = count_words(con, project_id, filters.text.strip())
+    return narrow(load_facts(con, project_id), words, filters, sort=sort, limit=limit, offset=offset)
 
-    Columns: cluster_id, title, theme, theme_id, status, n_items, n_people, n_by_source (list of key, value), trend
-    (list of `TREND_WEEKS` counts, oldest first), n_rise (last four weeks minus the four before), first_seen_at,
-    last_seen_at, priority (0 to 100), is_burst, points (list, in the order of `soulcaster.priority.POINTS`), owner,
-    matched_by ('words', 'meaning' or 'both' of the search, '' without one).
+
+def narrow(
+    facts: pl.DataFrame,
+    words: pl.DataFrame,
+    filters: ClusterFilters,
+    *,
+    sort: ClusterSort = "items",
+    limit: int,
+    offset: int = 0,
+) -> tuple[pl.DataFrame, int]:
+    """One page of the clusters that pass, and how many do.
+
+    Args:
+        facts: rows of `load_facts`, whose columns come back and matched_by ('words', 'meaning' or 'both' of the search,
+            '' without one).
+        words: rows of `count_words` for the text of the filters.
+        filters: what passes.
+        sort: what comes first; the larger and then the smaller id break ties.
+        limit: rows of the page.
+        offset: rows before it.
     """
-    params = {
-        "project_id": project_id,
-        "run_id": find_shown_run(con, project_id),
-        "theme_id": filters.theme_id,
-        "statuses": list(filters.statuses),
-        "sources": list(filters.sources),
-        "min_items": filters.min_items,
-        "text": filters.text.strip().lower(),
-        "near": list(filters.near) if filters.text.strip() else [],
-        "owners": list(filters.owners),
-        "offset_of_ranks": RANK_OFFSET,
-        "only_bursts": filters.only_bursts,
-        "sort": sort,
-        "limit": limit,
-        "offset": offset,
-    }
-    con.register("cluster_priorities", list_priorities(con, project_id))
-    frame = first = frame_of(con, _CLUSTER_LIST, params)
-    if frame.is_empty() and offset:
-        first = frame_of(con, _CLUSTER_LIST, params | {"limit": 1, "offset": 0})
-    con.unregister("cluster_priorities")
-    return frame.drop("n_found"), _n_found(first)
-
-
-def _n_found(frame: pl.DataFrame) -> int:
-    return int(frame["n_found"][0]) if frame.height else 0
-
-
-def list_themes(con: duckdb.DuckDBPyConnection, project_id: str, *, limit: int = 500) -> pl.DataFrame:
-    """Columns theme_id, title, n_clusters, n_items of the run on show, largest first."""
-    return frame_of(
-        con,
-        """
-        SELECT CAST(theme_id AS VARCHAR) AS theme_id, title, n_clusters, n_items FROM themes
-        WHERE run_id = CAST($run_id AS UUID) AND project_id = $project_id
-        ORDER BY n_items DESC, theme_id LIMIT $limit
-        """,
-        {"project_id": project_id, "run_id": find_shown_run(con, project_id), "limit": limit},
+    found = facts.filter(*_conditions(facts, filters))
+    if filters.text.strip():
+        found = _ranked(facts, words, filters.near).join(found, on="cluster_id", how="inner")
+    else:
+        found = found.with_columns(matched_by=pl.lit(""), score=pl.lit(0.0))
+    by = _SORTED_BY[sort]
+    ordered = found.sort(
+        *by, "n_items", "cluster_id", descending=[sort != "title"] * len(by) + [True, False], nulls_last=True
     )
+    return ordered.select(*facts.columns, "matched_by").slice(offset, limit), ordered.height
 
 
-def list_statuses(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
-    """The statuses that clusters of the run on show have, sorted."""
-    rows = con.execute(
-        "SELECT DISTINCT c.status FROM run_clusters r JOIN clusters c USING (cluster_id, project_id) "
-        "WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id ORDER BY 1",
-        {"project_id": project_id, "run_id": find_shown_run(con, project_id)},
-    ).fetchall()
-    return [status for (status,) in rows]
+_SORTED_BY: dict[ClusterSort, list[pl.Expr]] = {
+    "match": [pl.col("score"), pl.col("priority")],
+    "priority": [pl.col("priority")],
+    "items": [],
+    "people": [pl.col("n_people")],
+    "recent": [pl.col("last_seen_at")],
+    "rising": [pl.col("n_rise")],
+    "title": [pl.col("title").str.to_lowercase()],
+}
 
 
-def list_owners(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
-    """Who looks after clusters of the run on show, sorted."""
-    rows = con.execute(
-        "SELECT DISTINCT c.owner FROM run_clusters r JOIN clusters c USING (cluster_id, project_id) "
-        "WHERE r.run_id = CAST($run_id AS UUID) AND r.project_id = $project_id AND c.owner IS NOT NULL ORDER BY 1",
-        {"project_id": project_id, "run_id": find_shown_run(con, project_id)},
-    ).fetchall()
-    return [owner for (owner,) in rows]
+def _conditions(facts: pl.DataFrame, filters: ClusterFilters) -> list[pl.Expr]:
+    wanted = [pl.col("n_items") >= filters.min_items]
+    if filters.only_bursts:
+        wanted.append(pl.col("is_burst"))
+    if filters.theme_id is not None:
+        wanted.append(pl.col("theme_id") == filters.theme_id)
+    for name, values in (("status", filters.statuses), ("owner", filters.owners), ("kind", filters.kinds)):
+        if values:
+            wanted.append(pl.col(name).is_in(values))
+    if filters.sources:
+        keys = facts.select(pl.col("n_by_source").list.eval(pl.element().struct.field("key"))).to_series()
+        wanted.append(pl.lit(keys.list.set_intersection(list(filters.sources)).list.len() > 0))
+    return wanted
+
+
+def _ranked(facts: pl.DataFrame, words: pl.DataFrame, near: tuple[str, ...]) -> pl.DataFrame:
+    """Columns cluster_id, matched_by, score of what has the words or is near, by reciprocal rank fusion."""
+    by_words = words.with_columns(word_rank=pl.col("words").rank("min", descending=True))
+    by_meaning = pl.DataFrame(
+        {"cluster_id": list(dict.fromkeys(near))}, schema={"cluster_id": pl.String}
+    ).with_row_index("near_rank", offset=1)
+    both = facts.select("cluster_id").join(by_words, on="cluster_id", how="left")
+    ranks = both.join(by_meaning, on="cluster_id", how="left").filter(
+        pl.col("word_rank").is_not_null() | pl.col("near_rank").is_not_null()
+    )
+    scores = [(1 / (RANK_OFFSET + pl.col(name))).fill_null(0.0) for name in ("word_rank", "near_rank")]
+    return ranks.select(
+        "cluster_id",
+        matched_by=pl.when(pl.col("near_rank").is_null()).then(pl.lit("words"))
+        .when(pl.col("word_rank").is_null()).then(pl.lit("meaning")).otherwise(pl.lit("both")),
+        score=scores[0] + scores[1],
+    )  # fmt: skip
 
 
 def find_cluster(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str) -> ClusterRow | None:

@@ -103,3 +103,16 @@ def list_clusters_of_texts(
         """,
         {"project": project_id, "hashes": content_hashes},
     ).fetchall()
+
+
+def list_typical_hashes(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str, *, limit: int) -> list[str]:
+    """Content hashes of the most typical texts of a cluster on show, each once; empty when it is not on show."""
+    rows = con.execute(
+        """
+        SELECT i.content_hash FROM published_memberships m JOIN items i USING (item_id, project_id)
+        WHERE m.project_id = $project AND m.cluster_id = TRY_CAST($cluster AS UUID) AND i.content_hash IS NOT NULL
+        GROUP BY 1 ORDER BY bool_or(m.is_exemplar) DESC, max(m.membership_strength) DESC, 1 LIMIT $limit
+        """,
+        {"project": project_id, "cluster": cluster_id, "limit": limit},
+    ).fetchall()
+    return [content_hash for (content_hash,) in rows]

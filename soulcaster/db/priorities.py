@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from soulcaster.db.runs import find_published_run
@@ -133,27 +134,40 @@ _STATE = """
 """
 """Everything that `_FACTS` reads; the clock counts only while an item lies in the future."""
 
-_MOST_KEPT = 4
-_kept: OrderedDict[str, pl.DataFrame] = OrderedDict()
-"""Scored rows by the state they belong to, newest last: an app that draws page after page scores once."""
+_MOST_KEPT = 8
+_kept: OrderedDict[tuple[str, str], pl.DataFrame] = OrderedDict()
+"""Rows by what they are and the state they belong to, newest last: an app that draws page after page counts once."""
 
 
-def list_priorities(con: duckdb.DuckDBPyConnection, project_id: str, run_id: str | None = None) -> pl.DataFrame:
+def find_state(con: duckdb.DuckDBPyConnection, project_id: str, run_id: str | None) -> str:
+    """A text that changes with everything that priorities are made of."""
+    return repr((project_id, run_id, con.execute(_STATE, {"project": project_id, "run": run_id}).fetchall()))
+
+
+def keep(name: str, state: str, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """What `make` gives, made once for each of the newest states; it must read nothing that the state leaves out."""
+    found = _kept.get((name, state))
+    if found is None:
+        found = _kept[name, state] = make()
+        while len(_kept) > _MOST_KEPT:
+            _kept.popitem(last=False)
+    return found
+
+
+def list_priorities(
+    con: duckdb.DuckDBPyConnection, project_id: str, run_id: str | None = None, *, state: str | None = None
+) -> pl.DataFrame:
     """One scored row (see `soulcaster.priority`) for every cluster on show, the most urgent first; none before any run.
     With a `run_id` those of that run; a cluster that was never on show counts as new.
 
     Time is counted back from the project's newest item, so that an archive has urgent clusters too. Words are looked
     for in titles (in the beginning of a text without one) and in English only; other reports go by level, exception
-    and labels. Scored once for each state of the store: what is kept is found by a hash of all that the query reads.
+    and labels. Scored once for each state of the store: what is kept is found by a hash of all that the query reads,
+    which a caller that has it gives as `state`.
     """
     run_id = run_id or find_published_run(con, project_id)
-    state = repr((project_id, run_id, con.execute(_STATE, {"project": project_id, "run": run_id}).fetchall()))
-    scored = _kept.get(state)
-    if scored is None:
-        scored = _kept[state] = _score_all(con, project_id, run_id)
-        while len(_kept) > _MOST_KEPT:
-            _kept.popitem(last=False)
-    return scored
+    state = state or find_state(con, project_id, run_id)
+    return keep("priorities", state, lambda: _score_all(con, project_id, run_id))
 
 
 def _score_all(con: duckdb.DuckDBPyConnection, project_id: str, run_id: str | None) -> pl.DataFrame:
