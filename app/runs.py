@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -49,8 +48,7 @@ class FlowRun(BaseModel):
 
 def api_url() -> str:
     """Address of Prefect's API: PREFECT_API_URL as `soulcaster up` sets it, else made from our settings."""
-    settings = load_settings()
-    return os.environ.get("PREFECT_API_URL") or f"http://{settings.host}:{settings.prefect_port}/api"
+    return load_settings().prefect_api_url
 
 
 def ui_url() -> str:
@@ -126,9 +124,7 @@ def _ask(method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # 
 
 
 def _connect() -> AbstractContextManager[httpx.Client]:
-    name, separator, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    auth = (name, password) if separator else None
-    return prefect_api.connect(api_url(), auth=auth, timeout_seconds=_WAIT_SECONDS)
+    return prefect_api.connect(api_url(), auth=prefect_api.find_auth(), timeout_seconds=_WAIT_SECONDS)
 
 
 def _flow_run(each: dict[str, Any], names: dict[str, str]) -> FlowRun:

@@ -1,6 +1,6 @@
 """The sources a project pulls from, as people configure them, and what became of the last pull.
 
-Owns names, options and their bounds. Secrets are named (the variable that holds them), never held.
+Owns names, options and their bounds. Secrets are named (the variable or Prefect block that holds them), never held.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Way = Literal["auto", "oauth", "json", "rss"]
 Cursor = dict[str, Any]
 """Where the next pull begins: a small JSON object that only the module of its source understands."""
 
-VARIABLE_PATTERN = r"^[A-Z_][A-Z0-9_]{0,99}$"
+REFERENCE_PATTERN = r"^(?:[A-Z_][A-Z0-9_]{0,99}|block:[a-z0-9][a-z0-9-]{0,99})$"
+"""A variable, or a Secret block of Prefect's."""
 _NAMES: dict[Kind, tuple[str, str]] = {
     "reddit": (r"[A-Za-z0-9_]{2,50}", "a subreddit such as 'selfhosted'"),
     "github": (r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9_.-]{1,100}", "owner/repository"),
@@ -34,7 +35,8 @@ _NAMES: dict[Kind, tuple[str, str]] = {
 
 
 def _variable(description: str) -> Any:  # noqa: ANN401  what pydantic's Field gives
-    return Field(None, pattern=VARIABLE_PATTERN, description=f"Variable that holds {description}.")
+    described = f"Variable (or block:NAME, a Secret block of Prefect's) that holds {description}."
+    return Field(None, pattern=REFERENCE_PATTERN, description=described)
 
 
 class SourceOptions(BaseModel):
@@ -164,7 +166,7 @@ def parse_options(kind: Kind, given: dict[str, Any]) -> SourceOptions:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        hint = " (the name of an environment variable, not its value)" if name.endswith("_variable") else ""
+        hint = " (the name of an environment variable or block:NAME, no value)" if name.endswith("_variable") else ""
         raise PermanentError(f"Adding a {kind} source failed: option {name!r}{hint}: {first['msg']}.") from None
     if (options.client_id_variable is None) != (options.client_secret_variable is None):
         raise PermanentError(

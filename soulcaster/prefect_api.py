@@ -5,6 +5,7 @@ Plain HTTP, because importing Prefect costs seconds and the domain must not know
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
@@ -22,6 +24,8 @@ _BUSY = {httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS}
 _BUSY_DELAYS_SECONDS = (0.2, 0.5, 1, 2, 4, 8, 16)
 _ANSWER_SECONDS = 90.0
 """Longer than the 60 s for which the server waits for its own SQLite file before it answers 503, which we ask again."""
+
+_SECRET_SECONDS = 10.0
 
 _TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 _PAGE = 200
@@ -64,6 +68,31 @@ def connect(
             f"Prefect does not answer at {api_url!r}, so no work can be started or watched ({type(error).__name__}); "
             "start everything with `soulcaster up`, or set PREFECT_API_URL to the server you use."
         ) from error
+
+
+def find_auth() -> tuple[str, str] | None:
+    """User and password of PREFECT_API_AUTH_STRING, None when it is not set."""
+    name, separator, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return (name, password) if separator else None
+
+
+def read_secret_block(api_url: str, name: str) -> str:
+    """The value of a block of the type Secret.
+
+    Raises:
+        PermanentError: the server has no such block, it is empty, or the server refuses us.
+        TransientError: the server is away.
+    """
+    path = f"/block_types/slug/secret/block_documents/name/{quote(name, safe='')}?include_secrets=true"
+    with connect(api_url, auth=find_auth(), timeout_seconds=_SECRET_SECONDS) as client:
+        found = ask(client, "GET", path)
+    value = (found or {}).get("data", {}).get("value")
+    if not isinstance(value, str) or not value:
+        raise PermanentError(
+            f"Reading the secret of a source failed: Prefect has no Secret block {name!r} with a text in it; make it "
+            "in Prefect under Blocks."
+        )
+    return value
 
 
 def ask(

@@ -15,6 +15,9 @@ from soulcaster.errors import PermanentError
 
 EmbedderName = Literal["auto", "minilm", "static", "gemini"]
 
+BLOCK_PREFIX = "block:"
+"""Before the name of a Secret block of Prefect's, where a variable could be named too."""
+
 AgentTool = Literal["kilo", "gemini-cli", "scripted"]
 
 
@@ -142,6 +145,11 @@ class Settings(BaseSettings):
         return bool(self.oidc_metadata_url and self.oidc_client_id and self.oidc_client_secret)
 
     @property
+    def prefect_api_url(self) -> str:
+        """Where Prefect's API answers: PREFECT_API_URL as `soulcaster up` sets it, else host and port from here."""
+        return os.environ.get("PREFECT_API_URL") or f"http://{self.host}:{self.prefect_port}/api"
+
+    @property
     def duckdb_path(self) -> Path:
         """The store's file; its lock lies beside it as `<name>.lock`."""
         return self.home / "soulcaster.duckdb"
@@ -219,11 +227,16 @@ def check_doors(settings: Settings) -> None:
 
 
 def read_secret(name: str) -> SecretStr:
-    """Value of a variable that a source names for its secret, from the environment or `.env`.
+    """What a source names as its secret: a variable of the environment or `.env`, or 'block:NAME' of Prefect's.
 
     Raises:
-        PermanentError: it is not set or empty; names the variable.
+        PermanentError: it is not set or empty; names it.
+        TransientError: Prefect, which holds the block, is away.
     """
+    if name.startswith(BLOCK_PREFIX):
+        from soulcaster.prefect_api import read_secret_block
+
+        return SecretStr(read_secret_block(load_settings().prefect_api_url, name.removeprefix(BLOCK_PREFIX)))
     value = os.environ.get(name) or dotenv_values(".env").get(name)
     if not value:
         raise PermanentError(

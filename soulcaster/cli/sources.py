@@ -35,7 +35,9 @@ def add(
     environment: Annotated[list[str] | None, typer.Option(help="Sentry: any of these environments.")] = None,
     level: Annotated[list[str] | None, typer.Option(help="Sentry: any of these levels.")] = None,
     way: Annotated[Literal["auto", "oauth", "json", "rss"], typer.Option(help="Reddit: how it is read.")] = "auto",
-    token_variable: Annotated[str | None, typer.Option(help="Variable with the token (GitHub, Sentry).")] = None,
+    token_variable: Annotated[
+        str | None, typer.Option(help="Variable or block:NAME with the token (GitHub, Sentry).")
+    ] = None,
     client_id_variable: Annotated[
         str | None, typer.Option(help="Variable with the client id (Reddit) or app id (GitHub App).")
     ] = None,
@@ -47,7 +49,7 @@ def add(
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a source. Secrets are given as names of environment variables, never as values."""
+    """Add a source. Secrets are given as names: of environment variables, or block:NAME of Prefect's Secret blocks."""
     from soulcaster.configured import parse_options, parse_source_id
     from soulcaster.pull import add_source
 

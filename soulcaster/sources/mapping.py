@@ -19,6 +19,7 @@ import yaml
 from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from soulcaster.configured import REFERENCE_PATTERN
 from soulcaster.errors import PermanentError
 from soulcaster.models import SOURCES, Trust
 
@@ -111,9 +112,9 @@ class Hook(_Strict):
 
 
 class SecretValue(_Strict):
-    """A header's value out of a variable."""
+    """A header's value out of a variable or, as 'block:NAME', out of a Secret block of Prefect's."""
 
-    variable: Variable
+    variable: Annotated[str, Field(pattern=REFERENCE_PATTERN)]
     prefix: str = Field("", max_length=40)
     encoding: Literal["plain", "base64"] = Field("plain", description="base64 for Basic: the variable holds user:word.")
 
