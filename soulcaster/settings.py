@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     keep_activity_days: float = Field(0.0, ge=0, le=36_500, description="Days of the activity log; 0 is for ever.")
     keep_jobs_days: float = Field(180.0, ge=0, le=36_500, description="Days of folders and bundles of ended fixes.")
     keep_logs_days: float = Field(30.0, ge=0, le=36_500, description="Days of log files nobody writes to.")
+    backup_folder: Path | None = Field(None, description="Folder of nightly backups, outside the home; none is none.")
+    backup_keep: int = Field(7, ge=1, le=10_000, description="Newest backups that stay in it.")
     host: str = Field("127.0.0.1", description="Address that app, receiver and Prefect server listen on.")
     app_port: int = Field(8501, ge=1, le=65535, description="Port of the Streamlit app.")
     app_url: str = Field(
@@ -137,6 +139,9 @@ class Settings(BaseSettings):
     )
     fix_tokens_per_day: int = Field(30_000_000, ge=1, description="Most tokens of a project's jobs in 24 hours.")
     fix_cost_per_day_usd: float = Field(25.0, gt=0, description="Most money of a project's jobs in 24 hours.")
+    notify_block: str = Field(
+        "", pattern=r"^([a-z0-9-]{1,100}/[a-z0-9-]{1,100})?$", description="Prefect block that tells people: slug/name."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own logs.")
 
     @property

@@ -1,6 +1,6 @@
 """Put in place on a Prefect server what the deployments of `prefect.yaml` rely on. Safe to run again: it only mends.
 
-Makes the work pool, the global concurrency limits and the automation that marks dead runs as crashed. Talks plain HTTP
+Makes the work pool, the global concurrency limits and the automations (`automations.py`). Talks plain HTTP
 to PREFECT_API_URL (basic auth from PREFECT_API_AUTH_STRING), so that it starts in a fraction of a second.
 """
 
@@ -9,42 +9,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from automations import ZOMBIE, ensure_automation, ensure_notifications
+
 from soulcaster.errors import SoulcasterError
 from soulcaster.prefect_api import ask, connect
+from soulcaster.settings import load_settings
 from tasks.policies import LIMITS, WORK_POOL
-
-ZOMBIE_WINDOW_SECONDS = 90
-"""Three heartbeats of 30 s. With the default heartbeat of 180 s this window would crash healthy runs."""
-
-_ENDED = ["Completed", "Failed", "Cancelled", "Crashed"]
-ZOMBIE_AUTOMATION: dict[str, Any] = {
-    "name": "soulcaster: crash runs whose heartbeat stopped",
-    "description": "A run whose machine or worker died would stay Running and hold its deployment's slot.",
-    "enabled": True,
-    "trigger": {
-        "type": "event",
-        "posture": "Proactive",
-        "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
-        "for_each": ["prefect.resource.id"],
-        "after": ["prefect.flow-run.heartbeat"],
-        "expect": ["prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in _ENDED)],
-        "threshold": 1,
-        "within": ZOMBIE_WINDOW_SECONDS,
-    },
-    "actions": [
-        {
-            "type": "change-flow-run-state",
-            "state": "CRASHED",
-            "message": f"No heartbeat for {ZOMBIE_WINDOW_SECONDS} s: the process or its machine died.",
-        }
-    ],
-}
 
 
 def ensure_work_pool(client: httpx.Client) -> None:
@@ -71,15 +46,6 @@ def ensure_limits(client: httpx.Client) -> None:
             ask(client, "POST", "/v2/concurrency_limits/", body)
 
 
-def ensure_zombie_automation(client: httpx.Client) -> None:
-    """One automation of that name, as it stands above."""
-    known = ask(client, "POST", "/automations/filter", {"automations": {"name": {"any_": [ZOMBIE_AUTOMATION["name"]]}}})
-    if known:
-        ask(client, "PUT", f"/automations/{known[0]['id']}", ZOMBIE_AUTOMATION)
-    else:
-        ask(client, "POST", "/automations/", ZOMBIE_AUTOMATION)
-
-
 def main() -> int:
     """Exit code 0 when all is in place, else 1 with one sentence."""
     url = os.environ.get("PREFECT_API_URL")
@@ -91,11 +57,15 @@ def main() -> int:
         with connect(url, auth=(user, password) if user else None) as client:
             ensure_work_pool(client)
             ensure_limits(client)
-            ensure_zombie_automation(client)
+            ensure_automation(client, ZOMBIE)
+            n_telling = ensure_notifications(client, load_settings().notify_block)
     except SoulcasterError as error:
         sys.stderr.write(f"Setting up Prefect failed: {error}\n")
         return 1
-    sys.stdout.write(f"work pool {WORK_POOL!r}, {len(LIMITS)} limits and the zombie automation are in place\n")
+    sys.stdout.write(f"work pool {WORK_POOL!r}, {len(LIMITS)} limits and the zombie automation are in place, ")
+    sys.stdout.write(
+        f"{n_telling} automations tell people\n" if n_telling else "SOULCASTER_NOTIFY_BLOCK tells nobody\n"
+    )
     return 0
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
     for command in (backup, restore, erase, retain):
         app.command()(command)
+    app.command("export-all")(export_all)
 
 
 def backup(
@@ -78,4 +79,19 @@ def retain(
 
     settings = open_settings(project)
     report = keep_for_days(settings, settings.project, actor=getpass.getuser(), is_dry_run=dry_run)
+    print_report(report, as_json=as_json)
+
+
+def export_all(
+    target: Annotated[Path, typer.Argument(help="Folder to make; nothing may be there yet.")],
+    file_format: Annotated[Literal["parquet", "jsonl"], typer.Option("--format", help="Of the tables.")] = "parquet",
+    project: Project = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write everything of the project as plain files with a manifest: tables, payloads, vectors, bundles of fixes."""
+    from soulcaster.export_all import export_all as write_folder
+
+    settings = open_settings(project)
+    with bar("export", as_json=as_json) as on_progress:
+        report = write_folder(settings, settings.project, target, file_format=file_format, on_progress=on_progress)
     print_report(report, as_json=as_json)

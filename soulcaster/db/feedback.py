@@ -290,7 +290,12 @@ def _compressed(texts: pl.Series) -> list[bytes]:
 def get_payload(con: duckdb.DuckDBPyConnection, item_id: uuid.UUID) -> str | None:
     """The payload of an item as it was received, None when its source gave none or it has been forgotten."""
     rows = con.execute("SELECT payload FROM payloads WHERE item_id = $item_id", {"item_id": item_id}).fetchall()
-    return zstandard.ZstdDecompressor().decompress(rows[0][0]).decode() if rows else None
+    return unpack(rows[0][0]) if rows else None
+
+
+def unpack(packed: bytes) -> str:
+    """A stored payload as it was received."""
+    return zstandard.ZstdDecompressor().decompress(packed).decode()
 
 
 def has_item(con: duckdb.DuckDBPyConnection, project_id: str, source: str, external_id: str) -> bool:
