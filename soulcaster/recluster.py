@@ -20,7 +20,7 @@ import polars as pl
 
 from soulcaster import vector_index
 from soulcaster.clustering import grouping as groups
-from soulcaster.clustering import matching, neighborhood, themes
+from soulcaster.clustering import holding, matching, neighborhood, themes
 from soulcaster.clustering.churn import measure_churn, why_wait
 from soulcaster.clustering.constraints import enforce, from_frame, resolve
 from soulcaster.clustering.identity import make_id
@@ -36,6 +36,7 @@ from soulcaster.settings import Settings
 _REASONS = ("near-text", "same-text", *KEYS, "edited")
 """Names of `Grouping.reasons`, which begin at -1; the last is a person's edit."""
 
+_DAY_MICROSECONDS = 86_400_000_000
 _EDITED = len(_REASONS) - 2
 
 
@@ -72,11 +73,13 @@ def recluster(
         exact_keys(given.items),
         titles=texts["title"].to_list(),
         bodies=texts["body"].to_list(),
+        days=_text_days(given.items, known),
         min_cluster_size=settings.min_cluster_size,
         min_similarity=settings.min_similarity,
         around=recall_neighborhood(
             memory, embedder.model_id, known.to_list(), matrix, keep=not dry_run, on_progress=on_progress
         ),
+        previous=_shown_before(given),
     )
     found, contradictions = _obey(given, found, matrix, text_of_item)
     rows = _run_rows(project_id, given, found, embedder.model_id, _parameters(settings, len(missing)), started)
@@ -124,6 +127,7 @@ def _parameters(settings: Settings, n_missing: int) -> str:
             "n_texts_compared_exactly": neighborhood.EXACT_UP_TO,
             "min_cluster_size": settings.min_cluster_size,
             "min_similarity": settings.min_similarity,
+            "min_mean_held": holding.MIN_MEAN_HELD,
             "theme_resolution": themes.RESOLUTION,
             "n_texts_without_vector": n_missing,
             "libraries": {name: version(name) for name in ("numpy", "scipy")},
@@ -136,6 +140,14 @@ def _text_rows(items: pl.DataFrame, known: pl.Series) -> npt.NDArray[np.int64]:
     rows = pl.DataFrame({"content_hash": known, "row": np.arange(len(known), dtype=np.int64)})
     joined = items.select("content_hash").join(rows, on="content_hash", how="left", maintain_order="left")
     return joined["row"].fill_null(-1).to_numpy()
+
+
+def _text_days(items: pl.DataFrame, known: pl.Series) -> npt.NDArray[np.float64]:
+    """When each known text first came, in days since 1970, NaN where no item says."""
+    first = items.group_by("content_hash").agg(pl.col("created_at").min().dt.epoch("us"))
+    joined = known.to_frame("content_hash").join(first, on="content_hash", how="left", maintain_order="left")
+    days: npt.NDArray[np.float64] = (joined["created_at"] / _DAY_MICROSECONDS).fill_null(float("nan")).to_numpy()
+    return days
 
 
 def _obey(
@@ -155,14 +167,18 @@ def _obey(
         return found, []
     held, contradictions = resolve(constraints)
     said_by = dict(demands.select("edit", "said_by").unique().iter_rows())
-    position = {cluster: number for number, cluster in enumerate(given.previous_cluster_ids)}
-    shown = given.items.select("item_id").join(given.previous, on="item_id", how="left", maintain_order="left")
-    previous = shown["cluster_id"].replace_strict(position, default=-1, return_dtype=pl.Int64).to_numpy()
-    labels = enforce(found.labels, previous, held, matrix, text_of_item)
+    labels = enforce(found.labels, _shown_before(given), held, matrix, text_of_item)
     sentences = [f"{said_by[older]} gives way to {said_by[newer]}" for older, newer in contradictions]
     if np.array_equal(labels, found.labels):
         return found, sentences
     return relabel(found, labels, matrix, text_of_item, _EDITED), sentences
+
+
+def _shown_before(given: store.RunInput) -> npt.NDArray[np.int64]:
+    """Which of `previous_cluster_ids` each item is shown in, by position, int64 (n_items,), -1 for none."""
+    position = {cluster: number for number, cluster in enumerate(given.previous_cluster_ids)}
+    shown = given.items.select("item_id").join(given.previous, on="item_id", how="left", maintain_order="left")
+    return shown["cluster_id"].replace_strict(position, default=-1, return_dtype=pl.Int64).to_numpy()
 
 
 def _churn(settings: Settings, given: store.RunInput, rows: runs.RunRows, contradictions: list[str]) -> ChurnReport:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from soulcaster.clustering.exact import join_exact, number_by_first_row
 from soulcaster.clustering.exemplars import centroids, pick_exemplars, similarity_to_centroid
 from soulcaster.clustering.features import measure_pairs
+from soulcaster.clustering.holding import former_clusters
 from soulcaster.clustering.neighborhood import Neighborhood, find_neighborhood
 from soulcaster.clustering.neighbors import Edges
 from soulcaster.clustering.problems import edges_between_units, find_remote, link_units, same_problem_probability
@@ -22,7 +23,7 @@ from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-ALGORITHM = "exact-joins+pair-scorer-2+average-linkage-1"
+ALGORITHM = "exact-joins+pair-scorer-2+average-linkage-1+hold-1"
 SAME_TEXT = 0
 """Position of the reason "same text"; the positions of `keys` follow it."""
 NEAR_TEXT, NOISE = -1, -2
@@ -59,6 +60,7 @@ def group_items(
     min_similarity: float,
     scorer: Scorer | None = None,
     around: Neighborhood | None = None,
+    previous: npt.NDArray[np.int64] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Grouping:
     """Clusters and themes of all items.
@@ -69,6 +71,7 @@ def group_items(
     vector: such items are noise. `keys` are int64 (n_items,) codes each, -1 = none, the strongest first. `titles` and
     `bodies` are n_texts strings; without them only the vectors speak. Texts below `min_similarity` (cosine) are never
     neighbours. Without a `scorer` the package's weights are taken, without `around` the neighbours are searched for.
+    `previous`, int64 (n_items,), -1 = none, is the cluster that people know each item in: see `hold_together`.
     """
     present = np.flatnonzero(text_of_item >= 0)
     text = text_of_item[present]
@@ -80,7 +83,9 @@ def group_items(
     is_remote = find_remote(around.similarities)
     pairs = measure_pairs(around, titles, bodies)
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
-    unit_labels, strengths = _link(units, edges_between_units(pairs, probability, unit_of_text), min_cluster_size)
+    edges = edges_between_units(pairs, probability, unit_of_text)
+    known = None if previous is None else former_clusters(units, previous[present])
+    unit_labels, strengths = _link(units, edges, min_cluster_size, known)
     labels = np.full(len(text_of_item), -1, dtype=np.int64)
     labels[present] = number_by_first_row(unit_labels[units])
     text_labels = np.full(len(matrix), -1, dtype=np.int64)
@@ -101,11 +106,11 @@ def group_items(
 
 
 def _link(
-    units: npt.NDArray[np.int64], edges: Edges, min_cluster_size: int
+    units: npt.NDArray[np.int64], edges: Edges, min_cluster_size: int, previous: npt.NDArray[np.int64] | None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Label and strength of every unit; a unit of several items is as strong as can be."""
     n_units = int(units.max(initial=-1)) + 1
-    labels, strengths = link_units(n_units, edges, min_cluster_size=min_cluster_size)
+    labels, strengths = link_units(n_units, edges, min_cluster_size=min_cluster_size, previous=previous)
     strengths[np.bincount(units, minlength=n_units) > 1] = 1.0
     return _keep_exact(labels, units, min_cluster_size), strengths
 

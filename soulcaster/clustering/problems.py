@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soulcaster.clustering.features import Pairs
+from soulcaster.clustering.holding import hold_together
 from soulcaster.clustering.linkage import average_linkage, cut_tree
 from soulcaster.clustering.neighbors import Edges
 from soulcaster.clustering.scorer import Scorer, correct_base_rate, load_scorer, log_odds
@@ -77,11 +78,18 @@ def edges_between_units(pairs: Pairs, probability: npt.NDArray[np.float64], unit
     return Edges(key // n_units, key % n_units, 1.0 - best)
 
 
-def link_units(n: int, edges: Edges, *, min_cluster_size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Labels int64 (n,), -1 noise, and membership strengths float64 (n,): mean probability to the others, noise 0."""
+def link_units(
+    n: int, edges: Edges, *, min_cluster_size: int, previous: npt.NDArray[np.int64] | None = None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Labels int64 (n,), -1 noise, and membership strengths float64 (n,): mean probability to the others, noise 0.
+
+    What was one cluster in `previous`, int64 (n,), -1 none, is held together a little longer; see `hold_together`.
+    """
     probability = 1.0 - edges.distance
     merges = average_linkage(edges.left, edges.right, probability, np.ones(n), min_mean=MIN_MEAN_PROBABILITY)
     groups = cut_tree(n, merges, MIN_MEAN_PROBABILITY)
+    if previous is not None:
+        groups = hold_together(groups, edges, previous)
     sizes = np.bincount(groups, minlength=n)[groups] if n else np.empty(0, dtype=np.int64)
     labels = np.where(sizes >= min_cluster_size, groups, -1)
     inside = (groups[edges.left] == groups[edges.right]) & (labels[edges.left] >= 0)
