@@ -27,13 +27,13 @@ def show(picked: pl.DataFrame) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(f"{count(picked.height, 'cluster')} ticked", width="content")
-        if st.button("Status", icon="🚦", key="bulk-status"):
+        if people.button("decide", "Status", icon="🚦", key="bulk-status"):
             _status(picked)
-        if st.button("Owner", icon="🙋", key="bulk-owner"):
+        if people.button("decide", "Owner", icon="🙋", key="bulk-owner"):
             _owner(picked)
         can_merge = _FEWEST <= picked.height <= _MOST_MERGED
         hint = f"Two to {_MOST_MERGED} clusters become one."
-        if st.button("Merge", icon="🧲", key="bulk-merge", disabled=not can_merge, help=hint):
+        if people.button("edit", "Merge", icon="🧲", key="bulk-merge", disabled=not can_merge, help=hint):
             _merge(picked)
 
 
@@ -97,7 +97,7 @@ def _show_undo() -> None:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f"{plain(said)}.", width="stretch")
-        if st.button("Undo", icon="↩️", key="bulk-undo"):
+        if people.button("decide", "Undo", icon="↩️", key="bulk-undo"):
             settings, actor = load_settings(), people.actor()
             if kind == "merge":
                 do = functools.partial(edit.undo, settings, project, back[0][0], actor=actor)

@@ -19,15 +19,15 @@ _LABELS = {"new": "🆕 new", "triaged": "👀 triaged", "ignored": "🙈 ignore
 def show(decided: Decided, run_id: str | None, job: Job | None) -> None:
     """Buttons for the cluster as it is now; `run_id` is the run on show, None before the first; `job` the last fix."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if st.button("Status", icon="🚦", key="act-status"):
+        if people.button("decide", "Status", icon="🚦", key="act-status"):
             _status(decided)
-        if st.button("Rename", icon="✏️", key="act-rename"):
+        if people.button("decide", "Rename", icon="✏️", key="act-rename"):
             _rename(decided)
-        if st.button("Owner", icon="🙋", key="act-owner"):
+        if people.button("decide", "Owner", icon="🙋", key="act-owner"):
             _owner(decided)
-        if st.button("Comment", icon="💬", key="act-comment"):
+        if people.button("decide", "Comment", icon="💬", key="act-comment"):
             _comment(decided)
-        if decided.n_items and run_id and st.button("Merge with …", icon="🧲", key="act-merge"):
+        if decided.n_items and run_id and people.button("edit", "Merge with …", icon="🧲", key="act-merge"):
             _merge(decided, run_id)
         if decided.n_items:
             fix_actions.show(decided.cluster_id, job)

@@ -17,7 +17,7 @@ _BY_ROUTE = "as the routes say"
 
 def show(cluster_id: str, newest: Job | None) -> None:
     """A button that opens the dialog, and a link to the newest job of the cluster."""
-    if st.button("Fix this", icon="🔧", type="primary", key="act-fix"):
+    if people.button("fix", "Fix this", icon="🔧", type="primary", key="act-fix"):
         _dialog(cluster_id)
     if newest is not None:
         is_over = newest.status in FINAL_STATUSES

@@ -36,12 +36,14 @@ def show(cluster_id: str, n_items: int, picked: list[str], run_id: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{count(len(picked), 'item')} picked", width="content")
         can_split = _FEWEST <= len(picked) < n_items
-        if st.button("A cluster of their own", icon="✂️", disabled=not can_split, key="act-split"):
+        if people.button("edit", "A cluster of their own", icon="✂️", disabled=not can_split, key="act-split"):
             _split(cluster_id, picked, run_id)
         is_one = len(picked) == 1
-        if st.button("Not this one", icon="🚪", disabled=not is_one, key="act-exclude", help="Never here again."):
+        if people.button(
+            "edit", "Not this one", icon="🚪", disabled=not is_one, key="act-exclude", help="Never here again."
+        ):
             _exclude(cluster_id, picked[0], run_id)
-        if st.button("Move to …", icon="➡️", disabled=not is_one, key="act-move"):
+        if people.button("edit", "Move to …", icon="➡️", disabled=not is_one, key="act-move"):
             _move(cluster_id, picked[0], run_id)
 
 
@@ -93,7 +95,7 @@ def show_near(cluster_id: str, frame: pl.DataFrame, run_id: str | None) -> None:
                 source = SOURCE_LABELS.get(row["source"], plain(row["source"]))
                 likeness = f"{source} · {ago(row['happened_at'])} · likeness {row['similarity']:.2f}"
                 st.markdown(f"{plain(row['snippet'])}  \n:gray[{likeness}]", width="stretch")
-                if st.button("Adopt", icon="🧲", key=f"adopt-{row['item_id']}"):
+                if people.button("edit", "Adopt", icon="🧲", key=f"adopt-{row['item_id']}"):
                     do = functools.partial(
                         edit.move, load_settings(), queries.project(), row["item_id"], cluster_id,
                         actor=people.actor(), reason="adopted on its page", on_run=run_id,
@@ -120,7 +122,7 @@ def _entry(row: dict[str, Any], edit_id: str | None, undone: set[str]) -> None:
         st.markdown(what, help=exact(row["happened_at"]), width="content")
         if edit_id in undone:
             st.caption("taken back", width="content")
-        elif edit_id and st.button("Undo", icon="↩️", type="tertiary", key=f"undo-{edit_id}"):
+        elif edit_id and people.button("edit", "Undo", icon="↩️", type="tertiary", key=f"undo-{edit_id}"):
             do = functools.partial(edit.undo, load_settings(), queries.project(), edit_id, actor=people.actor())
             acting.edit(do, "Taken back")
     if row["reason"]:

@@ -103,9 +103,9 @@ def _head(view: JobView) -> None:
 def _buttons(view: JobView) -> None:
     job = view.job
     with st.container(horizontal=True):
-        if job.status == "waiting" and st.button("Approve", icon="✅", type="primary", key="job-approve"):
+        if job.status == "waiting" and people.button("fix", "Approve", icon="✅", type="primary", key="job-approve"):
             _approve(job.job_id)
-        if job.status not in FINAL_STATUSES and st.button("Cancel it", icon="⛔", key="job-cancel"):
+        if job.status not in FINAL_STATUSES and people.button("fix", "Cancel it", icon="⛔", key="job-cancel"):
             do = functools.partial(
                 fix.cancel, load_settings(), queries.project(), job.job_id, actor=people.actor(),
                 launcher=launching.make_launcher(load_settings()),

@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import people, runs
 from app.words import duration, plain, told
+from soulcaster.actors import Action
 
 STATE_ICONS = {
     "COMPLETED": "✅",
@@ -33,9 +34,11 @@ def start_button(
     width: Literal["content", "stretch"] = "content",
 ) -> None:
     """A button; pressing it starts the deployment and keeps the run's id for `show_started_run`."""
-    if st.button(label, key=f"start-{key}", type="primary" if is_primary else "secondary", width=width):
+    action: Action = "publish" if deployment == "publish" else "work"
+    look = "primary" if is_primary else "secondary"
+    if people.button(action, label, key=f"start-{key}", type=look, width=width):
         with told():
-            people.check("publish" if deployment == "publish" else "work", f"Starting {deployment!r}")
+            people.check(action, f"Starting {deployment!r}")
             st.session_state["started_run"] = runs.start(deployment, parameters)
             st.session_state["started_what"] = label
             st.toast(f"Started: {plain(label)}", icon="▶️")

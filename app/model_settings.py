@@ -7,7 +7,7 @@ import streamlit as st
 
 from app import people, queries
 from app.words import ROW_PIXELS, plain, table_height, told
-from soulcaster import doctor
+from soulcaster import asking, doctor
 from soulcaster.embedders import make_embedder
 from soulcaster.settings import Settings
 
@@ -17,13 +17,14 @@ _MARKS = {"ok": "✅ fine", "warn": "⚠️ look at it", "fail": "❌ broken"}
 def show() -> None:
     """Embedder, language model, and a check of everything."""
     settings = queries.brief_settings()
-    left, right = st.columns(2, gap="medium")
-    with left, st.container(border=True, height="stretch"):
-        _embedder(settings)
-    with right, st.container(border=True, height="stretch"):
-        _agent(settings)
+    parts = (_embedder, _writer, _agent)
+    for column, part in zip(st.columns(3, gap="medium"), parts, strict=True):
+        with column, st.container(border=True, height="stretch"):
+            part(settings)
     st.subheader("Everything else", anchor=False)
-    if st.button("Check everything", icon="🩺", key="doctor", help="What `soulcaster doctor` does, here and now."):
+    if people.button(
+        "configure", "Check everything", icon="🩺", key="doctor", help="What `soulcaster doctor` does, here and now."
+    ):
         with told():
             people.check("configure", "Checking the installation")
             with st.spinner("Looking …"):
@@ -42,7 +43,7 @@ def _embedder(settings: Settings) -> None:
     }[settings.embedder]
     st.caption(f"{chosen} · SOULCASTER\\_EMBEDDER={settings.embedder}")
     _key(settings)
-    if st.button("Test it", icon="🔌", key="test-embedder", help="Embeds one sentence."):
+    if people.button("configure", "Test it", icon="🔌", key="test-embedder", help="Embeds one sentence."):
         with told():
             people.check("configure", "Testing the embedder")
             with st.spinner("Embedding one sentence …"):
@@ -52,12 +53,36 @@ def _embedder(settings: Settings) -> None:
                 say(plain(each.message), icon="✅" if each.state == "ok" else "⚠️")
 
 
+def _writer(settings: Settings) -> None:
+    st.subheader("Words", anchor=False, help="What writes titles and summaries, and suggests merges.")
+    st.text(settings.llm_model if settings.llm != "none" else "none: picked from the feedback")
+    st.caption(f"SOULCASTER\\_LLM={settings.llm}, SOULCASTER\\_LLM\\_MODEL")
+    _key(settings)
+    if people.button("configure", "Test it", icon="🔌", key="test-llm", help="Asks one short question."):
+        with told():
+            people.check("configure", "Testing the model")
+            with st.spinner("Asking one short question …"):
+                found = asking.probe(settings, queries.project())
+            if found is None:
+                st.info("No model is wanted, or there is no key: words are picked from the feedback.", icon="✅")
+            elif found.outcome == "ok":
+                st.success(plain(f"{found.model} answers: {found.n_tokens} tokens, $ {found.cost_usd:.6f}."), icon="✅")
+            else:
+                st.warning(plain(f"{found.model} answers, but this answer was {found.outcome}."), icon="⚠️")
+
+
 def _agent(settings: Settings) -> None:
     st.subheader("The agent of fixes", anchor=False, help="A coding tool that asks a language model.")
     st.text(f"{settings.agent_tool} with {settings.agent_model}")
     st.caption("SOULCASTER\\_AGENT\\_TOOL, SOULCASTER\\_AGENT\\_MODEL")
     _key(settings)
-    if st.button("Test it", icon="🔌", key="test-agent", help="Looks for the tool, its sandbox and the repositories."):
+    if people.button(
+        "configure",
+        "Test it",
+        icon="🔌",
+        key="test-agent",
+        help="Looks for the tool, its sandbox and the repositories.",
+    ):
         with told():
             people.check("configure", "Testing the agent")
             with st.spinner("Looking …"):

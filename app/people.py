@@ -9,12 +9,13 @@ from __future__ import annotations
 import getpass
 import shlex
 from collections.abc import Iterable
+from typing import Any
 
 import streamlit as st
 
 from app import queries
 from app.words import plain, told
-from soulcaster.actors import Action, Actor, Role, require
+from soulcaster.actors import NEEDED, Action, Actor, Role, is_allowed, require
 from soulcaster.db.access import list_roles
 from soulcaster.errors import PermanentError
 from soulcaster.settings import check_doors, load_settings
@@ -89,6 +90,29 @@ def actor() -> Actor:
     if role is None:
         raise PermanentError(f"{subject!r} has no role in project {project!r} any more; ask an admin.")
     return Actor(subject, role=role, project_id=project, how="sign-in")
+
+
+def button(
+    action: Action,
+    label: str,
+    *,
+    key: str,
+    help: str | None = None,  # noqa: A002  as Streamlit calls it
+    disabled: bool = False,
+    **look: Any,  # noqa: ANN401  what Streamlit's button takes
+) -> bool:
+    """Streamlit's button; greyed out, with a sentence on hover, for a reader whose role is too low for `action`."""
+    may = may_do(action)
+    hint = help if may else f"Needs the role {NEEDED[action]}; an admin gives roles under Settings, People."
+    return st.button(label, key=key, help=hint, disabled=disabled or not may, **look)
+
+
+def may_do(action: Action) -> bool:
+    """Whether the reader's role is enough now."""
+    try:
+        return is_allowed(actor(), queries.project(), action)
+    except PermanentError:  # no role any more
+        return False
 
 
 def check(action: Action, doing: str) -> None:

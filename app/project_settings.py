@@ -31,6 +31,6 @@ def show() -> None:
                     st.page_link("screens/overview.py", label="Go there", icon="➡️", query_params={"project": name})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.text_input("A new project", key="project-name", max_chars=MAX_PROJECT_CHARS, width=260)
-        if st.button("Add it", icon="🗃️", disabled=not name.strip(), key="project-save"):
+        if people.button("configure", "Add it", icon="🗃️", disabled=not name.strip(), key="project-save"):
             do = functools.partial(add_project, settings, queries.project(), name, actor=people.actor())
             acting.act(do, f"Added {name}")

@@ -27,7 +27,7 @@ def show() -> None:
     """Every repository with its buttons, and one to add another."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption("Only these are ever read or written, and nothing is ever merged.", width="content")
-        if st.button("Add a repository", icon="🔧", type="primary", key="repository-add"):
+        if people.button("configure", "Add a repository", icon="🔧", type="primary", key="repository-add"):
             _edit(None)
     found = queries.ask(list_repositories, queries.project())
     if not found:
@@ -54,9 +54,9 @@ def _one(repository: Repository) -> None:
         }
         st.text("\n".join(f"{name}: {value}" for name, value in lines.items() if value))
         with st.container(horizontal=True, gap="small"):
-            if st.button("Change", icon="✏️", key=f"repository-change-{repository.name}"):
+            if people.button("configure", "Change", icon="✏️", key=f"repository-change-{repository.name}"):
                 _edit(repository)
-            if st.button("Remove", icon="🗑️", key=f"repository-remove-{repository.name}"):
+            if people.button("configure", "Remove", icon="🗑️", key=f"repository-remove-{repository.name}"):
                 _remove(repository)
 
 

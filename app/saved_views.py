@@ -32,8 +32,12 @@ def show() -> None:
                     width="stretch",
                 )
                 st.caption(f"by {plain(view.saved_by)}", help=exact(view.saved_at), width="content")
-                if st.button(
-                    "Forget", key=f"view-remove-{view.name}", type="tertiary", help=f"Saved {ago(view.saved_at)}."
+                if people.button(
+                    "decide",
+                    "Forget",
+                    key=f"view-remove-{view.name}",
+                    type="tertiary",
+                    help=f"Saved {ago(view.saved_at)}.",
                 ):
                     do = functools.partial(
                         remove_view, load_settings(), queries.project(), view.name, actor=people.actor()
@@ -41,7 +45,7 @@ def show() -> None:
                     acting.act(do, f"Forgotten: {view.name}")
         now = {name: st.query_params.get_all(name) for name in _KEPT if name in st.query_params}
         name = st.text_input("Save what is filtered now as", key="view-name", max_chars=MAX_NAME_CHARS)
-        if st.button("Save", icon="🔖", key="view-save", disabled=not (name.strip() and now)):
+        if people.button("decide", "Save", icon="🔖", key="view-save", disabled=not (name.strip() and now)):
             save = functools.partial(save_view, load_settings(), queries.project(), name, now, actor=people.actor())
             acting.act(save, f"Saved: {name}")
 

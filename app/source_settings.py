@@ -45,7 +45,7 @@ def show() -> None:
             "Pulled every five minutes. Secrets stay in variables: a source only knows the variable's name.",
             width="content",
         )
-        if st.button("Add a source", icon="📥", type="primary", key="source-add"):
+        if people.button("configure", "Add a source", icon="📥", type="primary", key="source-add"):
             _add()
     found = queries.ask(list_sources, queries.project())
     if not found:
@@ -90,17 +90,19 @@ def _said(value: object) -> str:
 def _buttons(source: ConfiguredSource) -> None:
     name = source.source_id
     with st.container(horizontal=True, gap="small"):
-        is_tried = st.button("Test", icon="🔌", key=f"test-{name}", help="Reads one page and stores nothing.")
-        if st.button("Change", icon="✏️", key=f"change-{name}"):
+        is_tried = people.button(
+            "configure", "Test", icon="🔌", key=f"test-{name}", help="Reads one page and stores nothing."
+        )
+        if people.button("configure", "Change", icon="✏️", key=f"change-{name}"):
             _change(source)
         label, icon = ("Resume", "▶️") if source.is_paused else ("Pause", "⏸️")
-        if st.button(label, icon=icon, key=f"pause-{name}"):
+        if people.button("configure", label, icon=icon, key=f"pause-{name}"):
             do = functools.partial(
                 pull.pause_source, load_settings(), queries.project(), source.kind, source.name,
                 is_paused=not source.is_paused, actor=people.actor(),
             )  # fmt: skip
             acting.act(do, f"{label}: {name}")
-        if st.button("Remove", icon="🗑️", key=f"remove-{name}"):
+        if people.button("configure", "Remove", icon="🗑️", key=f"remove-{name}"):
             _remove(source)
     if is_tried:
         _test(source)

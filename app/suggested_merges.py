@@ -36,7 +36,7 @@ def _row(suggestion: Suggestion, run_id: str) -> None:
             query_params={"id": other},
         )
         st.text(suggestion.reason)
-        if st.button("Merge them", icon="🧲", key=f"suggested-{other}"):
+        if people.button("edit", "Merge them", icon="🧲", key=f"suggested-{other}"):
             do = functools.partial(
                 edit.merge, load_settings(), queries.project(), [suggestion.cluster_id, other],
                 actor=people.actor(), reason=f"suggested: {suggestion.reason}", on_run=run_id,

@@ -29,9 +29,9 @@ def show() -> None:
 def buttons() -> None:
     """Two buttons that open a dialog each."""
     with st.container(horizontal=True):
-        if st.button("Add feedback", icon="📝", key="add-feedback"):
+        if people.button("take in", "Add feedback", icon="📝", key="add-feedback"):
             _typed()
-        if st.button("Upload a table", icon="⬆️", key="upload"):
+        if people.button("take in", "Upload a table", icon="⬆️", key="upload"):
             _table()
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from duckdb import DuckDBPyConnection
+from pydantic import BaseModel
 
 from soulcaster.db import llm as store
 from soulcaster.db import read, write
 from soulcaster.errors import PermanentError
-from soulcaster.llm.writer import Shape, Writer
+from soulcaster.llm.writer import Answer, Outcome, Shape, Writer
 from soulcaster.settings import Settings
 
 Result = TypeVar("Result")
@@ -38,6 +39,48 @@ def make_writer(settings: Settings) -> Writer | None:
         base_url=settings.gemini_base_url,
         requests_per_minute=settings.gemini_requests_per_minute,
     )
+
+
+class Greeting(BaseModel):
+    """What `probe` asks for."""
+
+    word: str
+
+
+class Probe(NamedTuple):
+    """What became of one question that is asked to see whether the model answers."""
+
+    model: str
+    outcome: Outcome
+    n_tokens: int
+    cost_usd: float
+
+
+def probe(settings: Settings, project_id: str) -> Probe | None:
+    """One short question, really asked and paid from the project's budget of the day; None when no model is wanted.
+
+    Raises:
+        PermanentError: there is no key, or it is refused.
+        TransientError: the model is away, or the store is busy.
+    """
+    writer = make_writer(settings)
+    if writer is None:
+        return None
+    answer = writer.ask("Answer in JSON.", "Say the word: ready.", Greeting)
+    cost = price(settings, answer)
+    call = store.Call("probe", writer.model, answer.outcome, answer.n_input_tokens, answer.n_output_tokens, cost)
+    write(
+        settings.duckdb_path,
+        lambda con: store.add_call(con, project_id, call, now=datetime.now(UTC)),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    return Probe(writer.model, answer.outcome, answer.n_input_tokens + answer.n_output_tokens, cost)
+
+
+def price(settings: Settings, answer: Answer[Shape]) -> float:
+    """US dollars of an answer, by the prices of the settings."""
+    read_usd = answer.n_input_tokens * settings.llm_input_usd
+    return (read_usd + answer.n_output_tokens * settings.llm_output_usd) / _PRICED_PER
 
 
 class Asker(Generic[Shape]):
@@ -90,14 +133,10 @@ class Asker(Generic[Shape]):
         answer = self._writer.ask(self._rules, question, self._shape)
         checked = self._check(answer.value, question) if answer.value is not None else None
         outcome = "refused" if answer.value is not None and checked is None else answer.outcome
-        cost = self._price(answer.n_input_tokens, answer.n_output_tokens)
+        cost = price(self._settings, answer)
         tokens = (answer.n_input_tokens, answer.n_output_tokens)
         self._keep(key, checked, store.Call(self._kind, self._writer.model, outcome, *tokens, cost))
         return checked
-
-    def _price(self, n_input_tokens: int, n_output_tokens: int) -> float:
-        read_usd = n_input_tokens * self._settings.llm_input_usd
-        return (read_usd + n_output_tokens * self._settings.llm_output_usd) / _PRICED_PER
 
     def _keep(self, key: str, answer: Shape | None, call: store.Call) -> None:
         now = datetime.now(UTC)

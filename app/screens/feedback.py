@@ -229,7 +229,7 @@ def _release(row: dict[str, Any]) -> None:
         st.caption("It could not be read as an item: mend it at its source and take it in again.")
         return
     reason = st.text_input("Why it is harmless", key="release-reason", max_chars=500)
-    if st.button("Release it", icon="🔓", key="release"):
+    if people.button("take in", "Release it", icon="🔓", key="release"):
         do = functools.partial(
             release, load_settings(), queries.project(), row["quarantine_id"], actor=people.actor(), reason=reason
         )

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import acting, job_card, people, queries
 from app.words import ROW_PIXELS, count, number, plain, reader_zone, table_height, title_of, told
+from soulcaster.actors import Action
 from soulcaster.db.jobs import list_jobs
 from soulcaster.db.repositories import list_repositories
 from soulcaster.db.triage import list_titles
@@ -119,7 +120,8 @@ def _switches() -> None:
             for name, label in _SWITCHES.items():
                 is_off = bool(off.get(name))
                 words = f"Allow: {label.lower()}" if is_off else f"Stop: {label.lower()}"
-                if st.button(words, key=f"switch-{name}", icon="▶️" if is_off else "⏹️"):
+                action: Action = "allow fixes" if is_off else "stop fixes"
+                if people.button(action, words, key=f"switch-{name}", icon="▶️" if is_off else "⏹️"):
                     do = functools.partial(
                         turn_switch, load_settings(), queries.project(), name,
                         is_on=is_off, reason=reason, actor=people.actor(),

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from app import backfill_form, compare_runs, launch, proposal, queries, runs
+from app import backfill_form, compare_runs, launch, people, proposal, queries, runs
 from app.words import ROW_PIXELS, ago, count, duration, exact, number, reader_zone, table_height, told
 from soulcaster.db.screens import RunRow, list_runs
 
@@ -27,7 +27,9 @@ def page() -> None:
     """Draw the page."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.title("Runs", anchor=False, width="content")
-        if st.button("Fetch history …", icon="🕰️", key="backfill", help="What a source or an archive held before."):
+        if people.button(
+            "work", "Fetch history …", icon="🕰️", key="backfill", help="What a source or an archive held before."
+        ):
             backfill_form.ask()
     work = st.container()
     st.subheader("Groupings", anchor=False, help="Each is kept as it was; one of them is on show.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from gemini_server import API_KEY, GeminiServer, running_gemini
 from seeding import PROJECT
 from streamlit.testing.v1 import AppTest
 
@@ -16,6 +18,7 @@ from soulcaster import pull, views
 from soulcaster.actors import Actor
 from soulcaster.configured import parse_options
 from soulcaster.db import migrate, read, write
+from soulcaster.db.llm import sum_usage
 from soulcaster.db.screens import list_projects
 from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings
@@ -33,6 +36,13 @@ def settings(tmp_path: Path) -> Settings:
     made = Settings(_env_file=None, home=tmp_path / "home")
     migrate(made.duckdb_path)
     return made
+
+
+@pytest.fixture
+def gemini() -> Iterator[GeminiServer]:
+    """A stand-in for the model's service."""
+    with running_gemini() as server:
+        yield server
 
 
 def log_of(settings: Settings) -> list[tuple[str, str, str]]:
@@ -114,6 +124,38 @@ def test_the_embedder_is_really_asked(open_page, settings):
     at.button(key="test-embedder").click().run()
 
     assert any("first vector after" in str(each.value) for each in at.success)
+
+
+def test_the_model_that_writes_is_really_asked(open_page, settings, monkeypatch, gemini):
+    """One question, its tokens on the page and in the day's usage; without a model the button says so."""
+    at = open_page(settings.home, "settings", part="Models")
+    at.button(key="test-llm").click().run()
+    assert "No model is wanted" in said(at)
+
+    gemini.generate = lambda _body: '{"word": "ready"}'
+    monkeypatch.setenv("SOULCASTER_GEMINI_BASE_URL", gemini.url)
+    monkeypatch.setenv("SOULCASTER_GEMINI_API_KEY", API_KEY)
+    at.button(key="test-llm").click().run()
+
+    assert "gemini-2.5-flash answers" in said(at)
+    assert 1 == len(gemini.requests)
+    used = read(settings.duckdb_path, lambda con: sum_usage(con, PROJECT, now=datetime.now(UTC)))
+    assert 1 == used.n_calls
+
+
+def test_a_wrong_key_of_the_model_is_a_sentence_and_the_rest_of_the_page_works(
+    open_page, settings, monkeypatch, gemini
+):
+    """The refusal says what to do and not the key; the other parts are drawn."""
+    monkeypatch.setenv("SOULCASTER_GEMINI_BASE_URL", gemini.url)
+    monkeypatch.setenv("SOULCASTER_GEMINI_API_KEY", "wrong-key-91")
+    at = open_page(settings.home, "settings", part="Models")
+    at.button(key="test-llm").click().run()
+
+    assert not at.exception
+    assert any("SOULCASTER_GEMINI_API_KEY" in each.value.replace("\\", "") for each in at.warning)
+    assert "wrong-key-91" not in said(at)
+    assert at.button(key="doctor")
 
 
 def test_a_project_is_added_and_offered_everywhere(open_page, settings):
