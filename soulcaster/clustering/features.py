@@ -62,10 +62,15 @@ class Pairs(NamedTuple):
     cosine: Column
     values: npt.NDArray[np.float32]
     """(m, len(FEATURES)); NaN where a column says nothing, as words do when there is no text."""
+    days_apart: Column
+    """(m,) days between the two; NaN where a time is not known."""
 
 
 def measure_pairs(
-    around: Neighborhood, titles: Sequence[str] | None = None, bodies: Sequence[str] | None = None
+    around: Neighborhood,
+    titles: Sequence[str] | None = None,
+    bodies: Sequence[str] | None = None,
+    days: npt.NDArray[np.float64] | None = None,
 ) -> Pairs:
     """Candidate pairs of n texts and their features.
 
@@ -73,6 +78,7 @@ def measure_pairs(
         around: neighbours of the texts.
         titles: n titles, '' where a text has none: its first words stand in. None: words are left out.
         bodies: n bodies.
+        days: float64 (n,), when each text came, in days since whenever, NaN unknown; None: of no text it is known.
     """
     n = len(around.near)
     left, right, at = _candidates(around)
@@ -92,7 +98,8 @@ def measure_pairs(
         column["length"][:] = np.minimum(size[left], size[right])
     standings = dict(zip(compared, find_standings(n, left, right, list(compared.values())), strict=True))
     _share(lambda name: _compare(left, right, compared[name], standings[name], column, name), list(compared))
-    return Pairs(left, right, cosine, values)
+    times = np.full(n, np.nan) if days is None else days
+    return Pairs(left, right, cosine, values, np.abs(times[left] - times[right]).astype(np.float32))
 
 
 def _candidates(around: Neighborhood) -> tuple[Rows, Rows, Rows]:

@@ -23,7 +23,7 @@ from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-ALGORITHM = "exact-joins+pair-scorer-2+average-linkage-1+hold-1"
+ALGORITHM = "exact-joins+pair-scorer-3+average-linkage-1+hold-1"
 SAME_TEXT = 0
 """Position of the reason "same text"; the positions of `keys` follow it."""
 NEAR_TEXT, NOISE = -1, -2
@@ -56,6 +56,7 @@ def group_items(
     *,
     titles: Sequence[str] | None = None,
     bodies: Sequence[str] | None = None,
+    days: npt.NDArray[np.float64] | None = None,
     min_cluster_size: int = 2,
     min_similarity: float,
     scorer: Scorer | None = None,
@@ -69,8 +70,9 @@ def group_items(
     are one even when nothing else is near. For linkage they count as one point.
     `matrix` is float32 (n_texts, d), L2-normalised; `text_of_item` int64 (n_items,), its row, -1 where an item has no
     vector: such items are noise. `keys` are int64 (n_items,) codes each, -1 = none, the strongest first. `titles` and
-    `bodies` are n_texts strings; without them only the vectors speak. Texts below `min_similarity` (cosine) are never
-    neighbours. Without a `scorer` the package's weights are taken, without `around` the neighbours are searched for.
+    `bodies` are n_texts strings; without them only the vectors speak. `days` are float64 (n_texts,), when each came,
+    in days since whenever, NaN where nobody knows. Texts below `min_similarity` (cosine) are never neighbours.
+    Without a `scorer` the package's weights are taken, without `around` the neighbours are searched for.
     `previous`, int64 (n_items,), -1 = none, is the cluster that people know each item in: see `hold_together`.
     """
     present = np.flatnonzero(text_of_item >= 0)
@@ -81,7 +83,7 @@ def group_items(
     unit_of_text[text] = units
     around = around or find_neighborhood(matrix, on_progress=on_progress)
     is_remote = find_remote(around.similarities)
-    pairs = measure_pairs(around, titles, bodies)
+    pairs = measure_pairs(around, titles, bodies, days)
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
     edges = edges_between_units(pairs, probability, unit_of_text)
     known = None if previous is None else former_clusters(units, previous[present])

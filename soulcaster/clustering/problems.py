@@ -9,12 +9,12 @@ from soulcaster.clustering.features import Pairs
 from soulcaster.clustering.holding import hold_together
 from soulcaster.clustering.linkage import average_linkage, cut_tree
 from soulcaster.clustering.neighbors import Edges
-from soulcaster.clustering.scorer import Scorer, correct_base_rate, load_scorer, log_odds
+from soulcaster.clustering.scorer import Scorer, correct_base_rate, load_scorer, log_odds, weigh_time
 
 _FLOOR = 0.02
 """Pairs less probable than this count as 0: they are most of all pairs and decide nothing."""
 
-MIN_MEAN_PROBABILITY = 0.12
+MIN_MEAN_PROBABILITY = 0.14
 """Mean probability over all pairs of a group below which it is cut apart. Source: docs/grouping.md, "The cut"."""
 
 _NEIGHBORHOOD = 10
@@ -49,6 +49,7 @@ def same_problem_probability(
     """
     scorer = scorer or load_scorer()
     probability = correct_base_rate(scorer, log_odds(scorer, pairs.values))
+    probability = weigh_time(scorer, probability, pairs.days_apart)
     probability = np.where(
         pairs.cosine >= _SAME_WORDING, np.maximum(probability, np.minimum(pairs.cosine, 1.0)), probability
     )

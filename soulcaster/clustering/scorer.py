@@ -2,7 +2,8 @@
 
 A generalised additive model, monotone where the sign is known. Being a sum, it tells what each signal gave
 (`contributions`), and a signal that is missing is left out of it. The base rate differs tenfold between trackers:
-`correct_base_rate` finds it from the unlabelled pairs themselves.
+`correct_base_rate` finds it from the unlabelled pairs themselves. What the time between two texts says comes last
+(`weigh_time`): it is the one signal that does not lie in the texts.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _RAREST, _HIGHEST_RATE = 20.0, 0.5
 """The rate is at least the trained one over the first: where hardly any pair is right the estimate falls to zero."""
 _CHUNK_PAIRS = 50_000
 
+_SAME_MOMENT_DAYS = 0.02
+"""Half an hour: what lies closer together than that is equally close."""
+
 _STRETCH, _MOST_SHIFT = 2.0, 3.0
 """The estimate moves half as far from the trained rate as the true one on sets the scorer never saw (docs/grouping.md,
 "The base rate"), so its move in log-odds is doubled; nothing moves further than the second."""
@@ -41,6 +45,10 @@ class Scorer(NamedTuple):
     intercept: float
     base_rate: float
     """Share of same-problem pairs among the training pairs; the log-odds are right for this rate."""
+    time_knots: npt.NDArray[np.float32]
+    """(k,), ascending: what `scale_days` makes of the days between two texts."""
+    time_steps: npt.NDArray[np.float32]
+    """(k,), falling: log-odds that the time gives beside all features."""
 
 
 @cache
@@ -53,6 +61,8 @@ def load_scorer() -> Scorer:
             steps=data["steps"],
             intercept=float(data["intercept"]),
             base_rate=float(data["base_rate"]),
+            time_knots=data["time_knots"],
+            time_steps=data["time_steps"],
         )
 
 
@@ -103,6 +113,32 @@ def correct_base_rate(scorer: Scorer, odds: npt.NDArray[np.float64]) -> npt.NDAr
     shift = np.clip(_STRETCH * (np.log(rate / (1 - rate)) - trained), -_MOST_SHIFT, _MOST_SHIFT)
     corrected: npt.NDArray[np.float64] = np.round(1 / (1 + np.exp(-odds - shift)), 9)
     return corrected
+
+
+def scale_days(days_apart: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Days between two texts on a scale where twice as long is always as far, float64 (m,)."""
+    scaled: npt.NDArray[np.float64] = np.log10(days_apart.astype(np.float64) + _SAME_MOMENT_DAYS)
+    return scaled
+
+
+def weigh_time(
+    scorer: Scorer, probability: npt.NDArray[np.float64], days_apart: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """`probability`, float64 (m,), changed by how long after each other the texts came; NaN days change nothing.
+
+    The curve was fitted on trackers of many years, where closeness is rare. Over pairs of different problems, which the
+    less probable half is, a likelihood ratio cannot exceed 1 on average; where it does, in the feedback of one week,
+    all are close and it is scaled down to that.
+    """
+    known = np.flatnonzero(~np.isnan(days_apart))
+    if len(known) == 0:
+        return probability
+    before = probability[known]
+    ratio = np.exp(np.interp(scale_days(days_apart[known]), scorer.time_knots, scorer.time_steps))
+    ratio /= max(1.0, float(ratio[before <= np.median(before)].mean()))
+    changed = probability.copy()
+    changed[known] = np.round(before * ratio / (1 - before + before * ratio), 9)
+    return changed
 
 
 def top_reasons(scorer: Scorer, values: npt.NDArray[np.float32], limit: int = 3) -> list[list[tuple[str, float]]]:

@@ -1,9 +1,10 @@
 """Fits the scorer on labelled reports: `python -m soulcaster.clustering.train_scorer DATA_DIR` writes its weights.
 
-DATA_DIR holds one folder a set with `data.parquet` (columns title, body, label). Each set stands there four ways or
-more: whole and thinned to mostly lone reports (real trackers lie between), with and without bodies (so that a short
-text is no sign of a duplicate). All are weighted to one base rate: the scorer learns what tells pairs apart within a
-set, never which set has many. Only numeric weights are written, no text. The same data give the same bytes.
+DATA_DIR holds one folder a set with `data.parquet` (columns title, body, label; created_at or id). Each set stands
+there four ways or more: whole and thinned to mostly lone reports (real trackers lie between), with and without bodies
+(so that a short text is no sign of a duplicate). All are weighted to one base rate: the scorer learns what tells pairs
+apart within a set, never which set has many. The curve of time is fitted last, beside all others, so that without times
+nothing changes. Only numeric weights are written, no text. The same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,19 +19,27 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.isotonic import IsotonicRegression
 from threadpoolctl import threadpool_limits
 
 from soulcaster.clustering.features import FEATURES, measure_pairs
 from soulcaster.clustering.neighborhood import find_neighborhood
-from soulcaster.clustering.scorer import Scorer
+from soulcaster.clustering.scorer import Scorer, log_odds, scale_days
 from soulcaster.text import embedding_text
 
 DUPLICATE_SETS = ("labelled_dup_openoffice", "labelled_dup_firefox", "labelled_dup_seamonkey")
-_VERSION = "pair-scorer-2"
+_VERSION = "pair-scorer-3"
 _BASE_RATE = 0.015
 """Share of same-problem pairs among candidates that every set is weighted to; corpora lie on both sides of it."""
 _THINNED = ((0, 0.92), (1, 0.6))
 """Seed and share of the groups of which one report alone is kept."""
+
+_IDS_A_DAY = {"labelled_dup_firefox": 200.0}
+"""Of a set without times, whose ids are Bugzilla's running number: how many of them a day. Source: the SeaMonkey set,
+from the same Bugzilla, has both; 176 a day from 2020 to 2025, and it was busier before."""
+
+_TIME_BINS = 14
+_MOST_NEWTON_STEPS, _LONGEST_STEP, _LAST_STEP = 50, 1.0, 1e-6
 
 _N_BINS = 48
 _ROUNDS = 200
@@ -47,11 +56,13 @@ class LabelledSet(NamedTuple):
     bodies: list[str]
     truth: npt.NDArray[np.int64]
     """(n,) every lone report a group of its own."""
+    days: npt.NDArray[np.float64]
+    """(n,) when each came, in days since whenever; NaN unknown."""
 
     def only(self, rows: npt.NDArray[np.int64]) -> LabelledSet:
         """The same set, reduced to these rows."""
         titles, bodies = [self.titles[row] for row in rows], [self.bodies[row] for row in rows]
-        return LabelledSet(self.name, self.matrix[rows], titles, bodies, self.truth[rows])
+        return LabelledSet(self.name, self.matrix[rows], titles, bodies, self.truth[rows], self.days[rows])
 
 
 class TrainingPairs(NamedTuple):
@@ -60,18 +71,21 @@ class TrainingPairs(NamedTuple):
     name: str
     values: npt.NDArray[np.float32]
     is_same: npt.NDArray[np.bool_]
+    days_apart: npt.NDArray[np.float32]
 
 
 def read_set(folder: Path, embed: Embed) -> LabelledSet:
     """A labelled set with its vectors, one row a text, in the order of the file."""
     frame = pl.read_parquet(folder / "data.parquet")
     titles, bodies = frame["title"].fill_null("").to_list(), frame["body"].fill_null("").to_list()
-    return _embedded(folder.name, titles, bodies, frame["label"].rank("dense").cast(pl.Int64).to_numpy(), embed)
+    truth = frame["label"].rank("dense").cast(pl.Int64).to_numpy()
+    return _embedded(folder.name, titles, bodies, truth, _days(folder.name, frame), embed)
 
 
 def without_bodies(labelled: LabelledSet, embed: Embed) -> LabelledSet:
     """The same reports as if people had written a title only."""
-    return _embedded(labelled.name, labelled.titles, [""] * len(labelled.bodies), labelled.truth, embed)
+    bodies = [""] * len(labelled.bodies)
+    return _embedded(labelled.name, labelled.titles, bodies, labelled.truth, labelled.days, embed)
 
 
 def training_pairs(labelled: LabelledSet) -> list[TrainingPairs]:
@@ -110,7 +124,10 @@ def fit(sets: list[TrainingPairs], version: str) -> Scorer:
     )  # fmt: skip
     with threadpool_limits(1):  # its threads wait by spinning: beside other work two take minutes for seconds
         model.fit(codes, same, sample_weight=weight / weight.mean())
-    return _tabulate(model, values, codes, edges, version)
+    scorer = _tabulate(model, values, codes, edges, version)
+    days_apart = np.concatenate([pairs.days_apart for pairs in sets])
+    knots, steps = _fit_time(days_apart, log_odds(scorer, values), same, weight)
+    return scorer._replace(time_knots=knots, time_steps=steps)
 
 
 def save(scorer: Scorer, path: Path) -> None:
@@ -119,16 +136,30 @@ def save(scorer: Scorer, path: Path) -> None:
     np.savez_compressed(path, **scorer._asdict())
 
 
+def _days(name: str, frame: pl.DataFrame) -> npt.NDArray[np.float64]:
+    """When each row was written."""
+    if name in _IDS_A_DAY:
+        return (frame["id"].cast(pl.Int64) / _IDS_A_DAY[name]).to_numpy()
+    written = frame["created_at"].str.to_datetime(time_zone="UTC").dt.epoch("s") / 86_400
+    return written.fill_null(float("nan")).to_numpy()
+
+
 def _embedded(
-    name: str, titles: list[str], bodies: list[str], truth: npt.NDArray[np.int64], embed: Embed
+    name: str,
+    titles: list[str],
+    bodies: list[str],
+    truth: npt.NDArray[np.int64],
+    days: npt.NDArray[np.float64],
+    embed: Embed,
 ) -> LabelledSet:
     matrix = embed([embedding_text(title, body) for title, body in zip(titles, bodies, strict=True)])
-    return LabelledSet(name, matrix, titles, bodies, truth)
+    return LabelledSet(name, matrix, titles, bodies, truth, days)
 
 
 def _measured(labelled: LabelledSet) -> TrainingPairs:
-    pairs = measure_pairs(find_neighborhood(labelled.matrix), labelled.titles, labelled.bodies)
-    return TrainingPairs(labelled.name, pairs.values, labelled.truth[pairs.left] == labelled.truth[pairs.right])
+    pairs = measure_pairs(find_neighborhood(labelled.matrix), labelled.titles, labelled.bodies, labelled.days)
+    is_same = labelled.truth[pairs.left] == labelled.truth[pairs.right]
+    return TrainingPairs(labelled.name, pairs.values, is_same, pairs.days_apart)
 
 
 def _weights(is_same: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -177,7 +208,45 @@ def _tabulate(
         knots[position, : len(filled)] = sums[filled] / counts[filled]
         steps[position, : len(filled)] = found[filled] - mean
         intercept += mean
-    return Scorer(version, knots, steps, intercept, _BASE_RATE)
+    flat = np.zeros(1, dtype=np.float32)
+    return Scorer(version, knots, steps, intercept, _BASE_RATE, time_knots=flat, time_steps=flat)
+
+
+def _fit_time(
+    days_apart: npt.NDArray[np.float32],
+    odds: npt.NDArray[np.float64],
+    is_same: npt.NDArray[np.bool_],
+    weight: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Knots and steps of the curve of time: what has to be added to `odds` in each stretch of time, never rising."""
+    known = ~np.isnan(days_apart)
+    scaled, odds, is_same, weight = scale_days(days_apart[known]), odds[known], is_same[known], weight[known]
+    if len(set(scaled[is_same].tolist())) <= 1:
+        return np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
+    edges = np.unique(np.quantile(scaled[is_same], np.linspace(0, 1, _TIME_BINS + 1)[1:-1]))
+    stretch = np.searchsorted(edges, scaled, side="right")
+    filled = [part for part in (stretch == number for number in range(len(edges) + 1)) if is_same[part].any()]
+    found = [_missing_odds(odds[part], is_same[part], weight[part]) for part in filled]
+    middle = np.array([scaled[part].mean() for part in filled])
+    steps = IsotonicRegression(increasing=False).fit_transform(
+        middle, [missing for missing, _ in found], sample_weight=[information for _, information in found]
+    )
+    return middle.astype(np.float32), steps.astype(np.float32)
+
+
+def _missing_odds(
+    odds: npt.NDArray[np.float64], is_same: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """Log-odds to add so that as many pairs are expected as are the same, and how sure that is. Newton's method."""
+    missing, information = 0.0, 0.0
+    for _ in range(_MOST_NEWTON_STEPS):
+        expected = 1 / (1 + np.exp(-odds - missing))
+        information = float((weight * expected * (1 - expected)).sum())
+        step = float((weight * (is_same - expected)).sum()) / information
+        missing += float(np.clip(step, -_LONGEST_STEP, _LONGEST_STEP))
+        if abs(step) < _LAST_STEP:
+            break
+    return missing, information
 
 
 def main() -> None:

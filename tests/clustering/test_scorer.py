@@ -9,7 +9,14 @@ import pytest
 from soulcaster.clustering.features import FEATURES, measure_pairs
 from soulcaster.clustering.neighborhood import find_neighborhood
 from soulcaster.clustering.problems import find_remote
-from soulcaster.clustering.scorer import contributions, correct_base_rate, load_scorer, log_odds, top_reasons
+from soulcaster.clustering.scorer import (
+    contributions,
+    correct_base_rate,
+    load_scorer,
+    log_odds,
+    top_reasons,
+    weigh_time,
+)
 from soulcaster.clustering.train_scorer import LabelledSet, fit, training_pairs
 from soulcaster.clustering.whitening import whiten
 from soulcaster.embedders.minilm import MiniLMEmbedder
@@ -47,6 +54,28 @@ def test_the_base_rate_follows_the_pairs():
     assert 4.0 < high <= 7.01
     assert -15.01 <= low < -12.0
     assert [] == correct_base_rate(scorer, np.empty(0)).tolist()
+
+
+def test_texts_of_one_time_are_rather_of_one_problem():
+    """Among years, the closer the likelier; what nobody knows the time of stays as it was."""
+    days_apart = np.array([0.01, 3, 30, 300, 3000, np.nan], dtype=np.float32)
+    before = np.append(np.full(6, 0.3), np.full(500, 0.001))
+
+    after = weigh_time(load_scorer(), before, np.append(days_apart, np.full(500, 2000)).astype(np.float32))[:6]
+
+    assert (np.diff(after[:5]) <= 0).all()
+    assert after[1] > 0.5
+    assert after[4] < 0.15
+    assert after[5] == 0.3
+
+
+def test_in_one_hour_time_says_nothing():
+    """Where all texts are equally close, closeness makes no pair likelier, few or many."""
+    before = np.linspace(0.001, 0.9, 200)
+
+    after = weigh_time(load_scorer(), before, np.full(200, 0.04, dtype=np.float32))
+
+    assert np.allclose(after, before)
 
 
 def test_the_loudest_reasons_come_first():
@@ -90,7 +119,7 @@ def test_probabilities_hold_on_reports_the_scorer_never_saw(shared_data_dir):
     titles, bodies = frame["title"].to_list(), frame["body"].fill_null("").str.slice(0, 400).to_list()
     matrix = MiniLMEmbedder().embed([embedding_text(*text) for text in zip(titles, bodies, strict=True)])
     truth = frame["label"].rank("dense").cast(pl.Int64).to_numpy()
-    whole = LabelledSet("half", matrix, titles, bodies, truth)
+    whole = LabelledSet("half", matrix, titles, bodies, truth, np.full(len(truth), np.nan))
     first, second = (whole.only(np.flatnonzero(truth % 2 == half)) for half in (0, 1))
 
     scorer = fit(training_pairs(first), "half")

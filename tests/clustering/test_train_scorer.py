@@ -22,17 +22,18 @@ def embed(texts: list[str]) -> np.ndarray:
 
 
 def made_set(name: str, n_groups: int, per_group: int, seed: int = 0) -> LabelledSet:
-    """Groups of reports that share six of their eight title words, and say a few words more."""
+    """Groups of reports within a month that share six of their eight title words, and say a few words more."""
     rng = np.random.default_rng(seed)
-    titles, bodies, truth = [], [], []
+    titles, bodies, truth, days = [], [], [], []
     for group in range(n_groups):
-        core = rng.choice(WORDS, 6, replace=False)
+        core, begun = rng.choice(WORDS, 6, replace=False), 2000 * rng.random()
         for _ in range(per_group if group % 2 else 1):
             titles.append(" ".join([*core, *rng.choice(WORDS, 2)]))
             bodies.append(" ".join(rng.choice(WORDS, 6)))
             truth.append(group)
+            days.append(begun + 30 * rng.random())
     matrix = embed([f"{title} {body}" for title, body in zip(titles, bodies, strict=True)])
-    return LabelledSet(name, matrix, titles, bodies, np.array(truth))
+    return LabelledSet(name, matrix, titles, bodies, np.array(truth), np.array(days))
 
 
 def test_the_same_reports_give_the_same_file(tmp_path):
@@ -48,7 +49,7 @@ def test_the_same_reports_give_the_same_file(tmp_path):
 def test_how_many_duplicates_a_set_has_is_not_learned():
     """A set of short texts with many duplicates beside a set of long ones with few: short speaks for nothing."""
     many, few = made_set("many", 120, 6), made_set("few", 240, 2, seed=1)
-    many = LabelledSet("many", many.matrix, many.titles, [""] * len(many.titles), many.truth)
+    many = many._replace(bodies=[""] * len(many.titles))
     scorer = fit(training_pairs(many) + training_pairs(few), "made")
     position = list(train_scorer.FEATURES).index("length")
     steps = scorer.steps[position][np.isfinite(scorer.knots[position])]
@@ -63,6 +64,18 @@ def test_pairs_that_were_learned_are_told_apart():
     odds = log_odds(fit(training_pairs(made_set("made", 120, 3)), "made"), judged.values)
 
     assert odds[judged.is_same].mean() > odds[~judged.is_same].mean() + 2
+
+
+def test_the_curve_of_time_falls_and_changes_no_other():
+    """What came within a month speaks for one problem, years against it; without times the rest is fitted alike."""
+    timed = made_set("made", 120, 3)
+    untimed = timed._replace(days=np.full(len(timed.days), np.nan))
+    scorer, without = (fit(training_pairs(each), "made") for each in (timed, untimed))
+
+    assert (np.diff(scorer.time_steps) <= 0).all()
+    assert scorer.time_steps[0] > 1 > -1 > scorer.time_steps[-1]
+    assert without.time_steps.tolist() == [0.0]
+    assert np.array_equal(scorer.steps, without.steps)
 
 
 @pytest.mark.parametrize("n_same", [1, 40])
