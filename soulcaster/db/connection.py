@@ -7,6 +7,7 @@ waited for with a jittered retry. Source: measurements in docs/decisions.md, "Ma
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -23,6 +24,7 @@ from soulcaster.db import rescue
 from soulcaster.errors import PermanentError, TransientError
 
 T = TypeVar("T")
+_FULL = os.strerror(errno.ENOSPC)
 _LOCK_POLL_SECONDS = 0.004
 _LOCK_EXPECTATION = "expected the lock within {timeout:g} s; try again, or raise SOULCASTER_LOCK_TIMEOUT_SECONDS"
 
@@ -46,19 +48,33 @@ def write(path: Path, fn: Callable[[duckdb.DuckDBPyConnection], T], *, timeout_s
 
     Raises:
         PermanentError: `path` is not a DuckDB file or its folder cannot be written.
-        TransientError: somebody held the store for longer than `timeout_seconds`.
+        TransientError: somebody held the store for longer than `timeout_seconds`, or the disk is full; nothing was
+            written.
     """
     deadline = time.monotonic() + timeout_seconds
     with _locked(path, fcntl.LOCK_EX, deadline, timeout_seconds), _connection(path, deadline, read_only=False) as con:
-        con.execute("BEGIN")
         try:
-            result = fn(con)
-        except BaseException:
-            con.execute("ROLLBACK")
+            result = _transact(con, fn)
+        except duckdb.Error as error:
+            if _FULL in str(error):
+                raise _is_full(path) from error
             raise
-        con.execute("COMMIT")
-        rescue.save_metadata(con, path)
+        try:
+            rescue.save_metadata(con, path)
+        except OSError:  # the commit stands, in the log; without metadata put aside there is no checkpoint
+            con.execute("PRAGMA disable_checkpoint_on_shutdown")
         return result
+
+
+def _transact(con: duckdb.DuckDBPyConnection, fn: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+    con.execute("BEGIN")
+    try:
+        result = fn(con)
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
+    return result
 
 
 @contextmanager
@@ -115,6 +131,12 @@ def _flock(descriptor: int, kind: int, path: Path, deadline: float, timeout_seco
             time.sleep(_LOCK_POLL_SECONDS * (1 + random.random()))  # noqa: S311  jitter, not a secret
 
 
+def _is_full(path: Path) -> TransientError:
+    return TransientError(
+        f"Writing the store {str(path)!r} found no room on its disk and wrote nothing; free some and try again."
+    )
+
+
 @contextmanager
 def _connection(path: Path, deadline: float, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
     con = _open(path, deadline, read_only=read_only)
@@ -140,6 +162,8 @@ def _open(path: Path, deadline: float, *, read_only: bool) -> duckdb.DuckDBPyCon
                 con.execute("SET wal_autocheckpoint = '1TB'")
             return con
         except duckdb.IOException as error:
+            if _FULL in str(error):
+                raise _is_full(path) from error
             held = re.search(r"PID (\d+)", str(error))
             if "checksum" in str(error) and not is_mended and rescue.mend(path):
                 is_mended = True
