@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from app.api import make_api
 from app.api.answers import add_problem_answers
+from app.health import add_health
 from app.metrics import add_metrics
 from app.receiver.bounds import Bounds
 from app.receiver.intake import make_intake
@@ -57,6 +58,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
         )
 
     add_metrics(app, settings)
+    add_health(app, settings)
     add_problem_answers(app)
     app.mount("/api", make_api(settings))
     app.add_middleware(Bounds)

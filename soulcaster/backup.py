@@ -134,6 +134,19 @@ def restore(settings: Settings, source: Path, *, on_progress: Callable[[int, int
     return _report(source, manifest, moved_to=moved_to)
 
 
+def newest_backup(settings: Settings) -> datetime | None:
+    """When the newest backup of the folder of nightly backups was made; None without folder.
+
+    The home's own age counts where there is no backup yet, so that a folder nobody ever wrote to is noticed.
+    """
+    if settings.backup_folder is None:
+        return None
+    made = sorted(settings.backup_folder.glob(_GLOB))
+    if made:
+        return datetime.strptime(made[-1].name, _NAME).replace(tzinfo=UTC)
+    return datetime.fromtimestamp(settings.home.stat().st_ctime, UTC) if settings.home.exists() else None
+
+
 def read_manifest(source: Path) -> Manifest:
     """What the backup in the folder `source` holds.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 from soulcaster import __version__
+from soulcaster.backup import newest_backup
 from soulcaster.db import read
 from soulcaster.db.metrics import read_figures
 from soulcaster.errors import SoulcasterError
@@ -48,6 +50,9 @@ def _machine(settings: Settings) -> Iterator[GaugeMetricFamily]:
     yield _gauge("inbox_oldest_seconds", "Age of the oldest of them.", max(0.0, time.time() - oldest))
     if settings.home.exists():
         yield _gauge("disk_free_bytes", "Free space where the home lies.", shutil.disk_usage(settings.home).free)
+    newest = newest_backup(settings)
+    if newest is not None:
+        yield _gauge("backup_age_seconds", "Age of the newest backup.", (datetime.now(UTC) - newest).total_seconds())
     if settings.duckdb_path.exists():
         yield _gauge("store_bytes", "Size of the store's file.", settings.duckdb_path.stat().st_size)
 

@@ -62,10 +62,8 @@ def main() -> int:
     except SoulcasterError as error:
         sys.stderr.write(f"Setting up Prefect failed: {error}\n")
         return 1
-    sys.stdout.write(f"work pool {WORK_POOL!r}, {len(LIMITS)} limits and the zombie automation are in place, ")
-    sys.stdout.write(
-        f"{n_telling} automations tell people\n" if n_telling else "SOULCASTER_NOTIFY_BLOCK tells nobody\n"
-    )
+    told = f"{n_telling} automations tell people" if n_telling else "nobody is told (SOULCASTER_NOTIFY_BLOCK)"
+    sys.stdout.write(f"work pool {WORK_POOL!r}, {len(LIMITS)} limits and the zombie automation are in place; {told}\n")
     return 0
 
 

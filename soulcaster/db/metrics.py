@@ -58,6 +58,8 @@ FIGURES = (
            "SELECT project_id, status, count(*) FROM jobs GROUP BY 1, 2"),
     Figure("fix_cost_usd", "What jobs of the last 24 hours cost.", ("project",),
            "SELECT project_id, sum(cost_usd) FROM jobs WHERE created_at > now() - INTERVAL 24 HOUR GROUP BY 1"),
+    Figure("erasures_open", "Erasures of people that were begun and did not end.", ("project",),
+           "SELECT project_id, count(*) FILTER (WHERE ended_at IS NULL) FROM erasures GROUP BY 1"),
     Figure("llm_calls", "Questions for words since midnight UTC, by how they were answered.", ("project", "outcome"),
            "SELECT project_id, outcome, count(*) FROM llm_calls "
            "WHERE called_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' GROUP BY 1, 2"),

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.webhook import make_app
+from soulcaster.db import write
 from soulcaster.recluster import recluster
 from soulcaster.sources import inbox
 
@@ -97,3 +98,22 @@ def test_with_a_token_only_its_holder_is_answered(own):
     with TestClient(make_app(closed), client=NEAR) as http:
         assert 401 == http.get("/metrics").status_code
         assert 401 == http.get("/metrics", headers={"Authorization": "Bearer other"}).status_code
+
+
+def test_health_tells_a_living_process_from_one_that_can_work(own):
+    """Live whatever is; ready only with a store of our schema that can be read, and room; no path is told."""
+    with TestClient(make_app(own), client=FAR) as http:
+        assert (200, 200) == (http.get("/health/live").status_code, http.get("/health/ready").status_code)
+        with open(f"{own.duckdb_path}.lock", "a") as lock:  # noqa: PTH123  flock wants the descriptor
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            busy = http.get("/health/ready")
+        assert (503, {"store": "not ready", "inbox": "ok", "disk": "ok"}) == (busy.status_code, busy.json())
+        write(
+            own.duckdb_path, lambda con: con.execute("INSERT INTO schema_migrations VALUES ('9999_later.sql', now())")
+        )
+        assert "not ready" == http.get("/health/ready").json()["store"]
+        assert str(own.home) not in http.get("/health/ready").text
+    full = own.model_copy(update={"receiver_min_free_bytes": 10**18})
+    with TestClient(make_app(full)) as http:
+        assert "not ready" == http.get("/health/ready").json()["disk"]
+        assert 200 == http.get("/health/live").status_code
