@@ -30,6 +30,9 @@ class BackfillParams(BaseModel):
         default=None, max_length=10, description="Length of a source's windows: 12h, 7d or 2w; 7d when empty."
     )
     source: Source = Field(default="manual", description="What an archive holds.")
+    mapping: str | None = Field(
+        default=None, min_length=2, max_length=40, description="Mapping that reads an archive, in place of the source."
+    )
     columns: ColumnMap = Field(
         default_factory=ColumnMap, description="Which column of an archive's tables is what; guessed where empty."
     )

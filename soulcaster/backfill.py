@@ -23,9 +23,11 @@ from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 from soulcaster.ingest import OUTSIDE, Progress, store_chunks, store_outcomes, store_table
 from soulcaster.items import NAMESPACE
 from soulcaster.models import FeedbackItem, Ignored, ImportReport, Outcome, Source
-from soulcaster.pages import read_window
+from soulcaster.pages import find_source_mapping, read_window
 from soulcaster.settings import Settings
-from soulcaster.sources.payloads import list_files, read_payload_file
+from soulcaster.sources.generic_files import read_file
+from soulcaster.sources.mapping import NAME_PATTERN, ServiceMapping, load_mapping
+from soulcaster.sources.payloads import list_files
 from soulcaster.sources.table_files import find_kind
 from soulcaster.sources.tabular import ColumnMap
 from soulcaster.windows import BackfillReport, Window, WindowSpec, WindowState, cut, parse_span
@@ -50,6 +52,9 @@ class BackfillRequest(BaseModel):
     window: str | None = Field(None, max_length=10, description="Length of a source's windows, '12h', '7d' or '2w'.")
     source: Source = Field("manual", description="What an archive holds.")
     columns: ColumnMap = Field(default_factory=ColumnMap, description="Which column of an archive's tables is what.")
+    mapping: str | None = Field(
+        None, pattern=NAME_PATTERN, description="The mapping that reads an archive, in place of `source`."
+    )
 
 
 def plan(settings: Settings, project_id: str, request: BackfillRequest) -> list[Window]:
@@ -63,7 +68,7 @@ def plan(settings: Settings, project_id: str, request: BackfillRequest) -> list[
     if request.target.partition(":")[0] in KINDS:
         planned = _windows_of_source(settings, project_id, request)
     else:
-        planned = _windows_of_archive(project_id, request)
+        planned = _windows_of_archive(settings, project_id, request)
     now = datetime.now(UTC)
     wait = settings.lock_timeout_seconds
     db.write(
@@ -147,7 +152,8 @@ def _windows_of_source(settings: Settings, project_id: str, request: BackfillReq
     if request.start is None:
         raise PermanentError(f"Backfilling {source.source_id!r} failed: expected a time to start from, got none.")
     end = request.end or datetime.now(UTC)
-    spans = cut(request.start.astimezone(UTC), end.astimezone(UTC), parse_span(request.window or DEFAULT_SPAN))
+    length = parse_span(request.window or DEFAULT_SPAN) if _can_end(settings, source) else end - request.start
+    spans = cut(request.start.astimezone(UTC), end.astimezone(UTC), length)
     chosen = source.options.model_dump_json(exclude_defaults=True)
     windows = []
     for position, (start, until) in enumerate(spans):
@@ -157,19 +163,31 @@ def _windows_of_source(settings: Settings, project_id: str, request: BackfillReq
     return windows
 
 
-def _windows_of_archive(project_id: str, request: BackfillRequest) -> list[Window]:
+def _can_end(settings: Settings, source: ConfiguredSource) -> bool:
+    """Whether a window can be asked for; a service that takes no end would tell everything in each, so it gets one."""
+    if source.kind != "generic":
+        return True
+    poll = find_source_mapping(settings, source).poll
+    return poll is None or poll.since is None or poll.since.until_parameter is not None
+
+
+def _windows_of_archive(settings: Settings, project_id: str, request: BackfillRequest) -> list[Window]:
     if request.window is not None:
         raise PermanentError(
             f"Backfilling {request.target!r} failed: an archive's files are its windows, expected none."
         )
     path = Path(request.target).expanduser().resolve()
     columns = {name: column for name, column in request.columns.model_dump().items() if column is not None}
+    described = load_mapping(settings.mappings_path, request.mapping).model_dump_json() if request.mapping else ""
     windows = []
     for position, files in enumerate(_packs(path, request.source, columns)):
         names = ["" if file == path else file.relative_to(path).as_posix() for file in files]
-        spec = WindowSpec(start=request.start, end=request.end, files=names, source=request.source, columns=columns)
+        spec = WindowSpec(
+            start=request.start, end=request.end, files=names, source=request.source, columns=columns,
+            mapping=request.mapping,
+        )  # fmt: skip
         states = [file.stat() for file in files]
-        version = "|".join(f"{each.st_size},{each.st_mtime_ns}" for each in states)
+        version = "|".join(f"{each.st_size},{each.st_mtime_ns}" for each in states) + described
         title = files[0].name if len(files) == 1 else f"{files[0].name} to {files[-1].name} ({len(files)} files)"
         windows.append(_window(project_id, str(path), position, title, spec, version))
     return windows
@@ -195,7 +213,8 @@ def _packs(path: Path, source: Source, columns: dict[str, str]) -> Iterator[list
 
 def _window(project_id: str, target: str, position: int, title: str, spec: WindowSpec, version: str) -> Window:
     """A window whose id changes with whatever decides what is read, so that a file that grew is read again."""
-    name = f"{project_id}|backfill|{target}|{spec.model_dump_json()}|{version}"
+    left_out = {"mapping"} if spec.mapping is None else None  # as backfills were named before there were mappings
+    name = f"{project_id}|backfill|{target}|{spec.model_dump_json(exclude=left_out)}|{version}"
     return Window(window_id=uuid.uuid5(NAMESPACE, name), target=target, position=position, title=title, spec=spec)
 
 
@@ -226,20 +245,22 @@ def _run_span(settings: Settings, project_id: str, window: Window, on_progress: 
 def _run_files(settings: Settings, project_id: str, window: Window, on_progress: Progress | None) -> Window:
     root, spec = Path(window.target), window.spec
     files = [root / name if name else root for name in spec.files]
-    if _is_table(files[0], spec.source, spec.columns):
+    mapping = load_mapping(settings.mappings_path, spec.mapping) if spec.mapping else None
+    if mapping is None and _is_table(files[0], spec.source, spec.columns):
         return _run_table(settings, project_id, window, files[0], on_progress)
+    reader: Source | ServiceMapping = mapping or spec.source
     n_skipped = window.n_done if len(files) == 1 else 0
     position = n_skipped
 
     def located() -> Iterator[tuple[str, Outcome]]:
         nonlocal position
         for file in files:
-            for where, outcomes in read_payload_file(root, file, spec.source, n_skipped=n_skipped):
+            for where, outcomes in read_file(root, file, reader, n_skipped=n_skipped):
                 position += 1
                 for outcome in outcomes:
                     yield where, _bounded(outcome, spec)
 
-    for counts in store_chunks(settings, project_id, located(), source=spec.source, is_archive=True):
+    for counts in store_chunks(settings, project_id, located(), source=spec.mapping or spec.source, is_archive=True):
         # The last line may have more outcomes than are committed: it is read again.
         n_done = max(position - 1, n_skipped) if len(files) == 1 else 0
         window = window.model_copy(update={"counts": window.counts + counts, "n_done": n_done})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +14,10 @@ from soulcaster import text
 from soulcaster.errors import PermanentError
 from soulcaster.ingest import Progress, store_outcomes
 from soulcaster.items import to_frame
-from soulcaster.models import FeedbackItem, Ignored, ImportReport, Outcome, Quarantined
+from soulcaster.models import FeedbackItem, Ignored, ImportReport, Quarantined
 from soulcaster.settings import Settings
 from soulcaster.sources.generic import parse_payload
+from soulcaster.sources.generic_files import read_mapped
 from soulcaster.sources.mapping import (
     SecretValue,
     ServiceMapping,
@@ -26,8 +26,6 @@ from soulcaster.sources.mapping import (
     read_mapping,
     read_sample,
 )
-from soulcaster.sources.payloads import read_payloads
-from soulcaster.sources.table_files import find_kind, read_rows
 
 MAX_SAMPLE_BYTES = 4 * 1024 * 1024
 _SHOWN_ITEMS = 50
@@ -100,33 +98,14 @@ def import_mapped(
     *,
     on_progress: Progress | None = None,
 ) -> ImportReport:
-    """Counts of a file or folder of payloads, or of a table whose rows are the records; a second time changes nothing.
+    """Counts of a file or folder of payloads, or of tables whose rows are the records; a second time changes nothing.
 
     Raises:
         PermanentError: nothing is there, or it is not what its name says.
         TransientError: the store was busy for too long; what was committed stays, start the import again.
     """
-    is_table = path.is_file() and find_kind(path) in ("csv", "parquet")
-    located = _read_table(path, mapping) if is_table else _read_payloads(path, mapping)
-    return store_outcomes(
-        settings, project_id, located, source=mapping.name, is_archive=not is_table, on_progress=on_progress
-    )
-
-
-def _read_payloads(path: Path, mapping: ServiceMapping) -> Iterator[tuple[str, Outcome]]:
-    for location, outcomes in read_payloads(path, mapping):
-        for outcome in outcomes:
-            yield location, outcome
-
-
-def _read_table(path: Path, mapping: ServiceMapping) -> Iterator[tuple[str, Outcome]]:
-    for rows in read_rows(path):
-        for number, payload in zip(rows.numbers, rows.payloads, strict=True):
-            for outcome in parse_payload(json.loads(payload), mapping):
-                yield f"{path.name}:{number}", outcome
-        for bad in rows.bad:
-            detail = f"{path.name} row {bad.row}: {bad.detail}; mend the row and import the file again."
-            yield f"{path.name}:{bad.row}", Quarantined(reason=bad.reason, detail=detail, payload=bad.payload)
+    located = ((where, outcome) for where, outcomes in read_mapped(path, mapping) for outcome in outcomes)
+    return store_outcomes(settings, project_id, located, source=mapping.name, is_archive=True, on_progress=on_progress)
 
 
 def _decoded(mapping: ServiceMapping, sample: bytes | None) -> object:

@@ -35,7 +35,7 @@ from soulcaster.sources import (
     sentry,
     sentry_api,
 )
-from soulcaster.sources.mapping import load_mapping
+from soulcaster.sources.mapping import ServiceMapping, load_mapping
 from soulcaster.sources.wire import Page
 
 T = TypeVar("T")
@@ -69,6 +69,7 @@ def read_window(settings: Settings, source: ConfiguredSource, start: datetime, e
     """Pages of what lies between two times (aware UTC), whatever the source's cursor says, which stays where it is.
 
     GitHub: last changed in it. Sentry: latest event in it. Reddit: written in it, as far back as its listings go.
+    Generic: last changed, else written in it, where the mapping asks by time.
 
     Raises: as `read_pages`.
     """
@@ -80,10 +81,7 @@ def read_window(settings: Settings, source: ConfiguredSource, start: datetime, e
         elif source.kind == "reddit":
             yield from _reddit_window(settings, source, start, end, stack)
         elif source.kind == "generic":
-            raise PermanentError(
-                f"Reading a window of {source.source_id!r} failed: a mapping does not ask by time; "
-                "import a file of theirs with --mapping."
-            )
+            yield from _generic_window(settings, source, start, end, stack)
         else:
             yield from _sentry_pages(settings, source, {}, (start, end), stack)
 
@@ -230,8 +228,10 @@ def _reddit_window(
 
 
 def _is_between(outcome: Outcome, start: datetime, end: datetime) -> bool:
-    """Whether an item was written in the window; what is no item cannot say and counts."""
-    at = outcome.created_at if isinstance(outcome, FeedbackItem) else None
+    """Whether an item is of the window: Reddit's by when it was written; what is no item cannot say and counts."""
+    if not isinstance(outcome, FeedbackItem):
+        return True
+    at = outcome.created_at if outcome.source == "reddit" else outcome.updated_at or outcome.created_at
     return at is None or start <= at < end
 
 
@@ -275,15 +275,40 @@ def _sentry_pages(
 
 
 def _generic_pages(settings: Settings, source: ConfiguredSource, stack: ExitStack) -> Pages:
-    mapping = load_mapping(settings.mappings_path, source.options.mapping or source.name)
-    mapping = mapping.model_copy(update={"name": source.name})
+    mapping = find_source_mapping(settings, source)
     client = stack.enter_context(generic_api.make_client(settings.source_timeout_seconds))
     for page in generic_api.fetch_records(
         client, mapping, source.options.base_url, source.cursor,
-        read_secret=lambda variable: read_secret(variable).get_secret_value(),
-        allow_private=settings.poll_private_addresses,
+        read_secret=_open_secret, allow_private=settings.poll_private_addresses,
     ):  # fmt: skip
         yield page, list(generic.parse_payload(page.payload, mapping))
+
+
+def _generic_window(
+    settings: Settings, source: ConfiguredSource, start: datetime, end: datetime, stack: ExitStack
+) -> Pages:
+    mapping = find_source_mapping(settings, source)
+    client = stack.enter_context(generic_api.make_client(settings.source_timeout_seconds))
+    for page in generic_api.fetch_window(
+        client, mapping, source.options.base_url, start, end,
+        read_secret=_open_secret, allow_private=settings.poll_private_addresses,
+    ):  # fmt: skip
+        outcomes = list(generic.parse_payload(page.payload, mapping))
+        yield page, [each for each in outcomes if _is_between(each, start, end)]
+
+
+def find_source_mapping(settings: Settings, source: ConfiguredSource) -> ServiceMapping:
+    """The mapping of a generic source, under the source's name, which its items have.
+
+    Raises:
+        PermanentError: there is none, or it is not one.
+    """
+    mapping = load_mapping(settings.mappings_path, source.options.mapping or source.name)
+    return mapping.model_copy(update={"name": source.name})
+
+
+def _open_secret(reference: str) -> str:
+    return read_secret(reference).get_secret_value()
 
 
 def _parsed(parse: Callable[[object], Iterator[Outcome]], page: Page) -> list[Outcome]:
@@ -292,7 +317,7 @@ def _parsed(parse: Callable[[object], Iterator[Outcome]], page: Page) -> list[Ou
 
 
 def _secret(variable: str | None) -> str | None:
-    return read_secret(variable).get_secret_value() if variable else None
+    return _open_secret(variable) if variable else None
 
 
 def _read(settings: Settings, fn: Callable[[duckdb.DuckDBPyConnection], T]) -> T:

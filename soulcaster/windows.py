@@ -28,6 +28,7 @@ class WindowSpec(BaseModel):
     files: list[str] = Field(default_factory=list, description="Of an archive: paths below the target; '' is itself.")
     source: Source = "manual"
     columns: dict[str, str] = Field(default_factory=dict, description="Of an archive: which column is what.")
+    mapping: str | None = Field(None, description="Of an archive: the mapping that reads it, in place of `source`.")
 
 
 class Window(BaseModel):

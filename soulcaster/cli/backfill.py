@@ -31,6 +31,9 @@ def backfill(
     source: Annotated[
         Literal["manual", "reddit", "sentry", "github"], typer.Option("--source", help="What an archive holds.")
     ] = "manual",
+    mapping: Annotated[
+        str | None, typer.Option("--mapping", help="Mapping that reads an archive, in place of --source.")
+    ] = None,
     id_column: Annotated[str | None, typer.Option("--id-column", help="Column with the source's own id.")] = None,
     text_column: Annotated[str | None, typer.Option("--text-column", help="Column with the whole text.")] = None,
     time_column: Annotated[str | None, typer.Option("--time-column", help="Column with the creation time.")] = None,
@@ -47,7 +50,8 @@ def backfill(
     request = BackfillRequest(
         target=target if target.partition(":")[0] in KINDS else str(Path(target).expanduser()),
         start=from_.replace(tzinfo=UTC) if from_ else None, end=to.replace(tzinfo=UTC) if to else None,
-        window=window, source=source, columns=ColumnMap(id=id_column, text=text_column, time=time_column),
+        window=window, source=source, mapping=mapping,
+        columns=ColumnMap(id=id_column, text=text_column, time=time_column),
     )  # fmt: skip
     with bar("windows", as_json=as_json) as on_progress:
         report = fetch(settings, settings.project, request, on_progress=on_progress)

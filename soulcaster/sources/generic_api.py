@@ -22,6 +22,7 @@ from soulcaster.sources.wire import USER_AGENT, Page, Reply, ask, check_budget, 
 MOST_PAGES = 500
 """Pages of one poll; the next poll goes on where this one ended."""
 
+_MOST_WINDOW_PAGES = 10_000
 _MOST_REDIRECTS = 3
 _MAX_URL_CHARS = 8000
 _OK, _NOT_MODIFIED, _FIRST_ERROR = 200, 304, 400
@@ -33,6 +34,46 @@ _STALE = {400, 404, 409, 410, 422}
 def make_client(timeout_seconds: float) -> httpx.Client:
     """A client that sends nothing of its own: no cookie, proxy or login of the machine, and follows no redirect."""
     return httpx.Client(timeout=timeout_seconds, trust_env=False, headers={"User-Agent": USER_AGENT})
+
+
+def fetch_window(
+    client: httpx.Client,
+    mapping: ServiceMapping,
+    base_url: str | None,
+    start: datetime,
+    end: datetime,
+    *,
+    read_secret: Callable[[str], str],
+    allow_private: bool,
+) -> Iterator[Page]:
+    """Pages of what the service shows from one time (aware UTC) on, to another where the mapping can ask for an end.
+
+    Raises: as `fetch_records`; a `PermanentError` too when the mapping cannot ask by time, or for a window without end.
+    """
+    poll = mapping.poll
+    if poll is None or poll.since is None:
+        raise PermanentError(
+            f"Reading a window of {mapping.name!r} failed: its mapping does not ask by time (poll.since); import a "
+            "file of theirs with --mapping."
+        )
+    first = _first_url(poll, mapping.name, base_url)
+    bounds = {poll.since.parameter: _shown(start, poll.since)}
+    if poll.since.until_parameter:
+        bounds[poll.since.until_parameter] = _shown(end, poll.since)
+    getter = _Getter(client, mapping.name, first, _headers(poll, read_secret), allow_private)
+    url = str(first.copy_merge_params(bounds))
+    for number in range(_MOST_WINDOW_PAGES):
+        reply = getter.get(url, is_first=number == 0)
+        payload = decode(_fine(reply, mapping.name, poll), f"source {mapping.name!r}")
+        yield Page(payload, {}, "poll")
+        following = _next_url(poll.paging, mapping, httpx.URL(url), payload, reply)
+        if following is None:
+            return
+        check_budget(reply.headers, f"source {mapping.name!r}")
+        url = following
+    raise PermanentError(
+        f"Reading a window of {mapping.name!r} was given up after {_MOST_WINDOW_PAGES:,} pages; make it shorter."
+    )
 
 
 def fetch_records(
@@ -167,9 +208,13 @@ def _since(url: httpx.URL, since: Since | None, last: str | None) -> httpx.URL:
         return url
     overlap, reach = timedelta(seconds=since.overlap_seconds), timedelta(days=since.first_days)
     at = datetime.fromisoformat(last) - overlap if last else datetime.now(UTC) - reach
+    return url.copy_merge_params({since.parameter: _shown(at, since)})
+
+
+def _shown(at: datetime, since: Since) -> str:
     seconds = int(at.timestamp())
-    shown = {"epoch": str(seconds), "epoch-ms": str(seconds * 1000), "iso": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
-    return url.copy_merge_params({since.parameter: shown[since.format]})
+    shown = {"epoch": str(seconds), "epoch-ms": str(seconds * 1000), "iso": f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    return shown[since.format]
 
 
 def _fine(reply: Reply, name: str, poll: Poll) -> Reply:

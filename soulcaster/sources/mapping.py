@@ -141,6 +141,9 @@ class Since(_Strict):
     """Asks only for what is newer than the last poll."""
 
     parameter: str = Field(min_length=1, max_length=100)
+    until_parameter: str | None = Field(
+        None, min_length=1, max_length=100, description="Asks for nothing newer: a backfill's windows end by it."
+    )
     format: Literal["iso", "epoch", "epoch-ms"] = "iso"
     overlap_seconds: int = Field(300, ge=0, le=86_400, description="The next poll begins so much before the last.")
     first_days: float = Field(30.0, gt=0, le=3650, description="How far back the first poll reaches.")
