@@ -123,6 +123,10 @@ def _approve(job_id: str) -> None:
 
 def _claims(view: JobView) -> None:
     """What the agent says; said to be a claim."""
+    if view.detail.plan:
+        with st.container(border=True):
+            st.caption("Plan, as the person wrote it who started this")
+            st.text(view.detail.plan)
     left, right = st.columns(2, gap="medium")
     with left, st.container(border=True):
         st.caption("Diagnosis, as the agent says")

@@ -21,6 +21,7 @@ from soulcaster.fix_case import Move
 from soulcaster.fix_models import FINAL_STATUSES, Job, JobDetail, Launch, Launcher, LaunchRequest, Repository, Switch
 from soulcaster.fix_moves import due_move
 from soulcaster.fix_start import draft_job
+from soulcaster.fixing.brief import LONGEST_PLAN
 from soulcaster.launching import check_ready, examine_place, make_launcher
 from soulcaster.settings import Settings, read_secret
 
@@ -82,6 +83,7 @@ def start(
     repository: str | None = None,
     dry_run: bool = False,
     approved: bool = False,
+    plan: str = "",
 ) -> Job:
     """A new job, as a row: nothing runs before somebody advances it.
 
@@ -93,16 +95,22 @@ def start(
         repository: a person's choice; routed when not given.
         dry_run: stop before publishing.
         approved: the actor is a person who says yes to an edit on this evidence, and to all of it being quoted.
+        plan: what the agent is told to do, at most `LONGEST_PLAN` characters; empty to leave it to the diagnosis.
 
     Raises:
         PermanentError: not ready, no such cluster, no repository, or a job for both is under way.
     """
     require(actor, project_id, "fix", f"Starting a fix of cluster {cluster_id!r}")
     check_ready(settings)
-
+    if len(plan) > LONGEST_PLAN:
+        raise PermanentError(
+            f"Starting a fix of cluster {cluster_id!r} expected a plan of at most {LONGEST_PLAN} characters, "
+            f"got {len(plan)}; shorten it."
+        )
     job, detail = draft_job(
-        settings, project_id, cluster_id, actor=actor, repository=repository, dry_run=dry_run, approved=approved
-    )
+        settings, project_id, cluster_id, actor=actor, repository=repository, dry_run=dry_run, approved=approved,
+        plan=plan.strip(),
+    )  # fmt: skip
     write(
         settings.duckdb_path,
         lambda con: jobs.add_job(con, job, detail),

@@ -49,7 +49,7 @@ def prepare_base(case: Case) -> tuple[JobDetail, dict[str, Any]]:
     counts: dict[str, int] = {}
     for row in evidence:
         counts[row.source] = counts.get(row.source, 0) + 1
-    brief_hash = hash_heard(job.cluster_id, case.repository, heard)
+    brief_hash = hash_heard(job.cluster_id, case.repository, heard, case.detail.plan)
     detail = case.detail.model_copy(
         update={
             "item_ids": [item.item_id for item in chosen],
@@ -92,7 +92,8 @@ def make_edit(case: Case) -> Launch:
     """Diagnose and fix; of a repository that only plans, diagnose alone."""
     steps: list[brief.StepName] = ["diagnose"] if case.repository.mode == "plan" else ["diagnose", "fix"]
     launch = case.next_launch("edit", job_folders.edit_deadline(case.settings, len(steps)))
-    values = _values(case, brief.quote(_shown(case), fence := _fence()), fence=fence)
+    reports = brief.quote(_shown(case), fence := _fence())
+    values = _values(case, brief.tell_plan(case.detail.plan, fence) + reports, fence=fence)
     return _write_edit(case, launch, {step: brief.render(step, values) for step in steps}, patch="")
 
 

@@ -242,6 +242,7 @@ class Job(BaseModel):
 class JobDetail(BaseModel):
     """What a job found out on its way, beside its row: for the pull request, the screens and the bundle."""
 
+    plan: str = Field("", description="What a person who may start fixes told the agent to do; empty for nothing.")
     diagnosis: dict[str, Any] | None = Field(None, description="As the agent reported it; a claim.")
     suggested_repository: str = Field("", description="Another allowed one, where the diagnosis sees the cause.")
     review: dict[str, Any] | None = Field(None, description="As the agent reported it; a claim.")

@@ -27,6 +27,7 @@ def draft_job(
     repository: str | None = None,
     dry_run: bool = False,
     approved: bool = False,
+    plan: str = "",
 ) -> tuple[Job, JobDetail]:
     """The job for a cluster, stored nowhere; `jobs.add_job` does that.
 
@@ -66,7 +67,7 @@ def draft_job(
         attempt=0, is_dry_run=dry_run, trust=tier, actor=actor, created_at=now, changed_at=now,
     )  # fmt: skip
     before = cluster.status if cluster.status != "fixing" else "new"
-    return job, JobDetail(cluster_status_before=before, approved_by=actor if approved else None)
+    return job, JobDetail(cluster_status_before=before, approved_by=actor if approved else None, plan=plan)
 
 
 def find_trust(evidence: list[EvidenceRow]) -> Trust:
@@ -80,9 +81,9 @@ def list_heard(settings: Settings, evidence: list[EvidenceRow], approved_by: str
     return [row for row in evidence if trust.may_speak(settings.fix_approval, row.trust, approved_by=approved_by)]
 
 
-def hash_heard(cluster_id: str, repository: Repository, heard: list[EvidenceRow]) -> str:
+def hash_heard(cluster_id: str, repository: Repository, heard: list[EvidenceRow], plan: str) -> str:
     """The brief's hash: it changes with what the agent would be told, and with nothing else."""
-    return hash_brief(cluster_id, repository, [(row.item_id, row.content_hash) for row in heard])
+    return hash_brief(cluster_id, repository, [(row.item_id, row.content_hash) for row in heard], plan)
 
 
 def find_brief_hash(settings: Settings, project_id: str, cluster_id: str, repository: Repository, *, like: str) -> str:
@@ -92,4 +93,4 @@ def find_brief_hash(settings: Settings, project_id: str, cluster_id: str, reposi
         return jobs.list_evidence(con, project_id, cluster_id), jobs.get_detail(con, project_id, like)
 
     evidence, detail = read(settings.duckdb_path, query, timeout_seconds=settings.lock_timeout_seconds)
-    return hash_heard(cluster_id, repository, list_heard(settings, evidence, detail.approved_by))
+    return hash_heard(cluster_id, repository, list_heard(settings, evidence, detail.approved_by), detail.plan)

@@ -28,6 +28,7 @@ TEMPLATES = {"rules": 1, "diagnose": 1, "fix": 1, "repair": 1, "revise": 1, "rev
 """Version of each template in use; the file is `<name>-<version>.md` and never changes once it was shipped."""
 
 MOST_REPORTS, LONGEST_REPORT, LONGEST_BLOCK = 12, 2_000, 18_000
+LONGEST_PLAN = 4_000
 _LONGEST_TITLE = 200
 _LONGEST_FAILURES, _LONGEST_PATCH, _LONGEST_DIAGNOSIS = 12_000, 120_000, 6_000
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
@@ -170,14 +171,24 @@ def hash_prompts() -> dict[str, str]:
     }
 
 
-def hash_brief(cluster_id: str, repository: Repository, evidence: Sequence[tuple[str, str | None]]) -> str:
-    """sha256 of what a brief rests on: cluster, repository, its members with their text hashes, the templates."""
+def tell_plan(plan: str, fence: str) -> str:
+    """What a person of the team wants done, as a paragraph for before the reports; empty without a plan."""
+    told = plain(plan).replace(fence, "")[:LONGEST_PLAN]
+    return f"What the team wants done here; when the code shows it wrong, stop and say why:\n{told}\n\n" if told else ""
+
+
+def hash_brief(
+    cluster_id: str, repository: Repository, evidence: Sequence[tuple[str, str | None]], plan: str = ""
+) -> str:
+    """sha256 of what a brief rests on: cluster, repository, its members with their text hashes, templates, plan."""
     told: dict[str, Any] = {
         "cluster": cluster_id,
         "repository": repository.name.casefold(),
         "items": sorted(f"{item_id}:{content_hash or ''}" for item_id, content_hash in evidence),
         "prompts": hash_prompts(),
     }
+    if plan:
+        told["plan"] = plan
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

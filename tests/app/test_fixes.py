@@ -10,6 +10,7 @@ import pytest
 from seeding import PROJECT, seed_drawn
 from streamlit.testing.v1 import AppTest
 
+from soulcaster import repositories
 from soulcaster.db import jobs, read, write
 from soulcaster.fix_models import Finding, Job, JobDetail, Launch, Proof, ProofRow
 from soulcaster.settings import Settings
@@ -139,6 +140,31 @@ def test_an_emergency_switch_stops_launching_for_all(open_page, home):
 
     at.button(key="switch-launching").click().run()
     assert "is switched off" not in said(at)
+
+
+def test_the_plan_begins_with_the_last_diagnosis_and_goes_with_the_job(open_page, home, monkeypatch, tmp_path):
+    """A person changes what the agent said before it runs again; the new job and its page have the words."""
+    settings = Settings(_env_file=None, home=home)
+    repositories.change_repository(settings, PROJECT, "acme/notes", {"mode": "draft"}, actor="root")
+    script = tmp_path / "script.json"
+    script.write_text("{}")
+    monkeypatch.setenv("SOULCASTER_AGENT_TOOL", "scripted")
+    monkeypatch.setenv("SOULCASTER_AGENT_SCRIPT", str(script))
+    monkeypatch.setenv("SOULCASTER_AGENT_SANDBOX", "none")
+    last = read(settings.duckdb_path, lambda con: jobs.get_job(con, PROJECT, "0002-blocked"))
+    at = open_page(home, "cluster", id=last.cluster_id)
+    at.button(key="act-fix").click().run()
+    assert f"{NASTY}\nFiles: sync.py" == at.text_area(key="fix-plan").value
+
+    at.text_area(key="fix-plan").set_value("Only the sync; leave the export alone.")
+    at.button(key="act-fix").click()  # a dialog stays open in a browser; here each run opens it anew
+    at.button(key="fix-start").click().run()
+
+    found = read(settings.duckdb_path, lambda con: jobs.list_jobs(con, PROJECT, cluster_id=last.cluster_id))
+    new = next(each for each in found if each.job_id != last.job_id)
+    detail = read(settings.duckdb_path, lambda con: jobs.get_detail(con, PROJECT, new.job_id))
+    assert "Only the sync; leave the export alone." == detail.plan
+    assert detail.plan in said(open_page(home, "fixes", job=new.job_id))
 
 
 def test_a_cluster_without_a_repository_says_how_to_configure_one(open_page, home):

@@ -127,6 +127,7 @@ def test_the_brief_hash_changes_with_evidence_and_not_with_order_or_fence():
     assert one == brief.hash_brief("c", REPOSITORY, [("b", None), ("a", "1")])
     assert one != brief.hash_brief("c", REPOSITORY, [("a", "2"), ("b", None)])
     assert one != brief.hash_brief("d", REPOSITORY, [("a", "1"), ("b", None)])
+    assert one != brief.hash_brief("c", REPOSITORY, [("a", "1"), ("b", None)], "Mend the export.")
     assert {"rules-1", "diagnose-1", "fix-1", "repair-1", "revise-1", "review-1"} == set(brief.hash_prompts())
 
 
