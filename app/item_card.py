@@ -31,6 +31,7 @@ REASON_LABELS = {
     "same-stack": "same stack trace",
     "declared-duplicate": "declared a duplicate",
     "near-text": "similar text",
+    "held": "held from before",
 }
 _SHORT_CHARACTERS = 420
 

@@ -23,6 +23,7 @@ _SENTENCES = {
     "same-stack": "It has the exception type and the in-app frames of another member.",
     "declared-duplicate": "It was declared a duplicate of another member, or another member of it.",
     "near-text": "Its text is nearer to members than to anything outside.",
+    "held": "Its cluster was known before and is held: the evidence became weaker, but is not gone.",
     "nearest-cluster": "It came after the grouping and is as near to a member as the cluster asks.",
     "edited": "A person put it there.",
 }

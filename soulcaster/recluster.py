@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from soulcaster import vector_index
+from soulcaster import logs, vector_index
 from soulcaster.clustering import grouping as groups
 from soulcaster.clustering import holding, matching, neighborhood, themes
 from soulcaster.clustering.churn import measure_churn, why_wait
@@ -33,7 +34,9 @@ from soulcaster.embedders import make_embedder
 from soulcaster.models import ChurnReport, ReclusterReport
 from soulcaster.settings import Settings
 
-_REASONS = ("near-text", "same-text", *KEYS, "edited")
+logger = logging.getLogger(__name__)
+
+_REASONS = ("near-text", "same-text", *KEYS, "held", "edited")
 """Names of `Grouping.reasons`, which begin at -1; the last is a person's edit."""
 
 _DAY_MICROSECONDS = 86_400_000_000
@@ -91,7 +94,10 @@ def recluster(
             lambda con: runs.write_run(con, project_id, rows, churn, expected_run_id=base, actor=actor),
             timeout_seconds=wait,
         )
-    return _report(rows, started, published=not dry_run and not churn.waits_because)
+    report = _report(rows, started, published=not dry_run and not churn.waits_because)
+    with logs.bound(project=project_id, run_id=report.run_id):
+        logger.info("grouped %d items into %d clusters in %.1f s", report.n_items, report.n_clusters, report.seconds)
+    return report
 
 
 def _report(rows: runs.RunRows, started: float, *, published: bool) -> ReclusterReport:

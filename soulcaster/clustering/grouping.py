@@ -25,7 +25,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 ALGORITHM = "exact-joins+pair-scorer-3+average-linkage-1+hold-1"
 SAME_TEXT = 0
-"""Position of the reason "same text"; the positions of `keys` follow it."""
+"""Position of the reason "same text"; the positions of `keys` follow it, and "held from before" follows those."""
 NEAR_TEXT, NOISE = -1, -2
 """Reasons that are no exact key: density put the item there, or nothing did."""
 
@@ -44,7 +44,7 @@ class Grouping(NamedTuple):
     similarities: npt.NDArray[np.float64]
     """(n,) cosine to the mean of the cluster's texts, noise -1."""
     reasons: npt.NDArray[np.int64]
-    """(n,) SAME_TEXT, 1 + position in `keys`, NEAR_TEXT or NOISE."""
+    """(n,) SAME_TEXT, 1 + position in `keys`, 1 + their number when held from before, NEAR_TEXT or NOISE."""
     is_exemplar: npt.NDArray[np.bool_]
     """(n,) up to five a cluster, each with another text."""
 
@@ -87,7 +87,8 @@ def group_items(
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
     edges = edges_between_units(pairs, probability, unit_of_text)
     known = None if previous is None else former_clusters(units, previous[present])
-    unit_labels, strengths = _link(units, edges, min_cluster_size, known)
+    unit_labels, strengths, is_held = _link(units, edges, min_cluster_size, known)
+    why = np.where((why == NEAR_TEXT) & is_held[units], 1 + len(keys), why)
     labels = np.full(len(text_of_item), -1, dtype=np.int64)
     labels[present] = number_by_first_row(unit_labels[units])
     text_labels = np.full(len(matrix), -1, dtype=np.int64)
@@ -109,12 +110,12 @@ def group_items(
 
 def _link(
     units: npt.NDArray[np.int64], edges: Edges, min_cluster_size: int, previous: npt.NDArray[np.int64] | None
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Label and strength of every unit; a unit of several items is as strong as can be."""
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Label and strength of every unit, and whether it is held; a unit of several items is as strong as can be."""
     n_units = int(units.max(initial=-1)) + 1
-    labels, strengths = link_units(n_units, edges, min_cluster_size=min_cluster_size, previous=previous)
+    labels, strengths, is_held = link_units(n_units, edges, min_cluster_size=min_cluster_size, previous=previous)
     strengths[np.bincount(units, minlength=n_units) > 1] = 1.0
-    return _keep_exact(labels, units, min_cluster_size), strengths
+    return _keep_exact(labels, units, min_cluster_size), strengths, is_held
 
 
 def _number_by_text(units: npt.NDArray[np.int64], text: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

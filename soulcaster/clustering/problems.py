@@ -81,19 +81,21 @@ def edges_between_units(pairs: Pairs, probability: npt.NDArray[np.float64], unit
 
 def link_units(
     n: int, edges: Edges, *, min_cluster_size: int, previous: npt.NDArray[np.int64] | None = None
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Labels int64 (n,), -1 noise, and membership strengths float64 (n,): mean probability to the others, noise 0.
 
-    What was one cluster in `previous`, int64 (n,), -1 none, is held together a little longer; see `hold_together`.
+    What was one cluster in `previous`, int64 (n,), -1 none, is held together a little longer, see `hold_together`; the
+    mask (n,) says of which points that is true.
     """
     probability = 1.0 - edges.distance
     merges = average_linkage(edges.left, edges.right, probability, np.ones(n), min_mean=MIN_MEAN_PROBABILITY)
     groups = cut_tree(n, merges, MIN_MEAN_PROBABILITY)
-    if previous is not None:
-        groups = hold_together(groups, edges, previous)
+    held = groups if previous is None else hold_together(groups, edges, previous)
+    is_held = np.bincount(held, minlength=n)[held] > np.bincount(groups, minlength=n)[groups]
+    groups = held
     sizes = np.bincount(groups, minlength=n)[groups] if n else np.empty(0, dtype=np.int64)
     labels = np.where(sizes >= min_cluster_size, groups, -1)
     inside = (groups[edges.left] == groups[edges.right]) & (labels[edges.left] >= 0)
     total = np.bincount(edges.left[inside], probability[inside], minlength=n)
     total += np.bincount(edges.right[inside], probability[inside], minlength=n)
-    return labels, total / np.maximum(sizes - 1, 1)
+    return labels, total / np.maximum(sizes - 1, 1), is_held

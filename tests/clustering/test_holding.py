@@ -26,15 +26,16 @@ def edges(*triples: tuple[int, int, float]) -> Edges:
         (0.10, [7, -1], False),
         (0.10, [-1, -1], False),
         (0.05, [7, 7], False),
-        (0.13, [-1, -1], True),
+        (0.15, [-1, -1], True),
     ],
 )
 def test_between_the_two_cuts_only_what_was_together_stays(probability, previous, together):
     """Above the first cut everybody joins, below the second nobody stays."""
-    labels, _ = link_units(2, edges((0, 1, probability)), min_cluster_size=2, previous=np.array(previous))
+    labels, _, is_held = link_units(2, edges((0, 1, probability)), min_cluster_size=2, previous=np.array(previous))
 
     assert MIN_MEAN_HELD < 0.10 < MIN_MEAN_PROBABILITY
     assert together == (labels[0] >= 0)
+    assert is_held.all() == (together and probability < MIN_MEAN_PROBABILITY)
 
 
 def test_a_part_keeps_what_joined_it_and_a_mixed_part_joins_nobody():
@@ -42,7 +43,7 @@ def test_a_part_keeps_what_joined_it_and_a_mixed_part_joins_nobody():
     sure = [(0, 1, 0.9), (0, 2, 0.9), (1, 2, 0.9), (4, 5, 0.9)]
     weak = [(0, 3, 0.1), (1, 3, 0.1), (2, 3, 0.1), (3, 4, 0.11), (3, 5, 0.11)]
 
-    labels, _ = link_units(6, edges(*sure, *weak), min_cluster_size=2, previous=np.array([7, 7, -1, 7, 7, 8]))
+    labels, *_ = link_units(6, edges(*sure, *weak), min_cluster_size=2, previous=np.array([7, 7, -1, 7, 7, 8]))
 
     assert labels[0] == labels[1] == labels[2] == labels[3] >= 0
     assert labels[4] == labels[5] != labels[0]
@@ -56,9 +57,9 @@ def test_held_a_second_time_the_groups_stay(seed):
     chosen = rng.random(len(left)) < 0.4
     weights = np.round(rng.random(int(chosen.sum())) * 0.35, 3)
     found = Edges(left[chosen], right[chosen], 1.0 - weights)
-    first, _ = link_units(14, found, min_cluster_size=2, previous=rng.integers(-1, 4, 14))
+    first, *_ = link_units(14, found, min_cluster_size=2, previous=rng.integers(-1, 4, 14))
 
-    again, _ = link_units(14, found, min_cluster_size=2, previous=first)
+    again, *_ = link_units(14, found, min_cluster_size=2, previous=first)
 
     assert np.array_equal(first, again)
 

@@ -1,0 +1,87 @@
+"""What one more percent of items changes of what people know; and whether order or a second look changes anything.
+
+    python -m benchmarks.grouping_stability DATA_DIR [--titles 20000] [--draws 5]
+
+DATA_DIR holds the recorded sets of duplicates and the GitHub issue titles; vectors (MiniLM) are kept in benchmarks/out.
+"Not held" is the same grouping without knowing what was one cluster before.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks.grouping_quality import embed_cached
+from soulcaster.clustering.grouping import group_items
+from soulcaster.clustering.matching import match_clusters
+from soulcaster.clustering.train_scorer import DUPLICATE_SETS, read_set
+
+_NEW_SHARE = 0.01
+
+
+def group(
+    matrix: np.ndarray, texts: pl.DataFrame, previous: np.ndarray | None = None, order: np.ndarray | None = None
+) -> np.ndarray:
+    """Labels of one item a text, in the order of the texts, whatever order the items come in."""
+    order = np.arange(len(matrix)) if order is None else order
+    titles, bodies = texts["title"].to_list(), texts["body"].to_list()
+    found = group_items(matrix, order, titles=titles, bodies=bodies, min_similarity=0.5, previous=previous).labels
+    labels = np.empty_like(found)
+    labels[order] = found
+    return labels
+
+
+def kept(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """Share of the clustered items that keep their cluster's id, and of the noise that stays noise."""
+    heirs, _ = match_clusters(after, before, int(after.max()) + 1, int(before.max()) + 1)
+    named = np.append(heirs, -1)[after]
+    inside = before >= 0
+    return float((named[inside] == before[inside]).mean()), float((after[~inside] < 0).mean())
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two labellings are the same partition with the same noise."""
+    pairs = np.unique(np.stack([one, other]), axis=1)
+    return bool(((one < 0) == (other < 0)).all() and pairs.shape[1] == len(np.unique(one)) == len(np.unique(other)))
+
+
+def show(name: str, matrix: np.ndarray, texts: pl.DataFrame, draws: int) -> None:
+    """One line of the table: means over some draws of the new percent."""
+    n = len(matrix)
+    rows = []
+    for seed in range(draws):
+        turn = np.random.default_rng(seed).permutation(n)
+        known = np.sort(turn[round(n * _NEW_SHARE) :])
+        shown = np.full(n, -1)
+        shown[known] = before = group(matrix[known], texts[known])
+        held, free = group(matrix, texts, shown), group(matrix, texts)
+        rows.append((*kept(before, free[known]), *kept(before, held[known])))
+    again, shuffled = group(matrix, texts, held), group(matrix, texts, order=turn)
+    means = " ".join(f"{value:9.2%}" for value in np.mean(rows, axis=0))
+    print(f"{name:26} {n:7,} {means}   {same(held, again)!s:>6} {same(free, shuffled)!s:>8}", flush=True)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data_dir", type=Path)
+    parser.add_argument("--titles", type=int, default=20_000, help="GitHub issue titles to group; 0 leaves them out")
+    parser.add_argument("--draws", type=int, default=5, help="times that another percent is the new one")
+    asked = parser.parse_args()
+    print(f"{'':26} {'':7} {'not held':>19} {'held':>19}")
+    print(f"{'texts':26} {'':7} {'ids':>9} {'noise':>9} {'ids':>9} {'noise':>9}   {'again':>6} {'shuffled':>8}")
+    for name in DUPLICATE_SETS:
+        given = read_set(asked.data_dir / name, embed_cached(name))
+        show(name, given.matrix, pl.DataFrame({"title": given.titles, "body": given.bodies}), asked.draws)
+    if asked.titles:
+        frame = pl.read_parquet(asked.data_dir / "volume_github_issue_titles" / "data.parquet", columns=["text"])
+        frame = frame.unique(maintain_order=True).head(asked.titles)
+        matrix = embed_cached("titles_minilm")(frame["text"].to_list())
+        show("GitHub issue titles", matrix, frame.select(title="text", body=pl.lit("")), 1)
+
+
+if __name__ == "__main__":
+    main()
