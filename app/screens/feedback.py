@@ -13,11 +13,11 @@ from app.item_card import show_item, show_items_table
 from app.words import (
     ROW_PIXELS,
     SOURCE_LABELS,
-    SOURCE_NAMES,
     ago,
     count,
     exact,
     number,
+    offered_sources,
     plain,
     reader_zone,
     table_height,
@@ -107,13 +107,14 @@ def _filters(lane: Lane) -> ItemFilters:
     values = queries.ask(list_item_values, queries.project())
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = filters.search("words in title or text", width=280)
-        sources = filters.pick_many("Sources", list(SOURCE_NAMES), key="source", width=240)
+        offered = offered_sources(values["sources"])
+        sources = filters.pick_many("Sources", list(offered), key="source", width=240)
         states = filters.pick_many("State", values["states"], key="state", width=180)
         languages = filters.pick_many("Language", values["languages"], key="language", width=160)
         order = filters.pick_order("Order", ["Newest first", "Oldest first"], key="order", width=150)
     return ItemFilters(
         lane=lane,
-        sources=tuple(SOURCE_NAMES[name] for name in sources),
+        sources=tuple(offered[name] for name in sources),
         states=tuple(states),
         languages=tuple(languages),
         text=text,

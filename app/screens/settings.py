@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import (
     limit_settings,
+    mapping_settings,
     model_settings,
     people_settings,
     project_settings,
@@ -18,6 +19,7 @@ from app.words import told
 
 _PARTS: dict[str, Callable[[], None]] = {
     "Sources": source_settings.show,
+    "Mappings": mapping_settings.show,
     "Repositories": repository_settings.show,
     "Models": model_settings.show,
     "Limits": limit_settings.show,

@@ -259,11 +259,15 @@ def find_item(con: duckdb.DuckDBPyConnection, project_id: str, item_id: str) -> 
 
 
 def list_item_values(con: duckdb.DuckDBPyConnection, project_id: str) -> dict[str, list[str]]:
-    """What the filters of the feedback page can offer: states and languages, most frequent first, at most 50 each."""
+    """What the filters of the feedback page can offer: sources, states and languages, the most frequent first, at most
+    50 languages.
+    """
     [row] = rows_of(
         con,
         """
         SELECT
+            (SELECT list(source ORDER BY n DESC, source) FROM (
+                SELECT source, count(*) AS n FROM items WHERE project_id = $project_id GROUP BY source)) AS sources,
             (SELECT list(state ORDER BY n DESC, state) FROM (
                 SELECT state, count(*) AS n FROM items WHERE project_id = $project_id GROUP BY state)) AS states,
             (SELECT list(language ORDER BY n DESC, language) FROM (

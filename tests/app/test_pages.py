@@ -248,6 +248,19 @@ def test_feedback_lanes_show_what_they_say(open_page, drawn_home, view, lane):
     assert (f"{n} item" in said(at)) if n else ("Nothing here" in said(at))
 
 
+def test_a_service_that_a_mapping_reads_is_offered_in_the_filters(open_page, tmp_path):
+    """Items of another source than our four can be picked on both lists, by the name of the mapping."""
+    seed_drawn(store(tmp_path), n_items=30, n_clusters=3)
+    write(store(tmp_path), lambda con: con.execute("UPDATE items SET source = 'zendesk' WHERE source = 'sentry'"))
+
+    for page in ("clusters", "feedback"):
+        at = open_page(tmp_path, page, source="zendesk")
+
+        assert "zendesk" in at.multiselect(key="source").options
+        assert ["zendesk"] == at.multiselect(key="source").value
+        assert not at.exception
+
+
 def test_feedback_is_paged(open_page, drawn_home):
     """A page holds 50 rows and the next page holds others."""
     at = open_page(drawn_home, "feedback")

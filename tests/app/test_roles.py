@@ -42,6 +42,7 @@ PAGES: dict[tuple[str, str], dict[str, Role]] = {
         f"remove-{SOURCE}": "admin",
         "start-ingest": "triager",
     },
+    ("settings", "Mappings"): {"mapping-try": "admin"},
     ("settings", "Repositories"): {
         "repository-add": "admin",
         "repository-change-acme/notes": "admin",

@@ -158,6 +158,29 @@ def test_a_wrong_key_of_the_model_is_a_sentence_and_the_rest_of_the_page_works(
     assert at.button(key="doctor")
 
 
+def test_a_mapping_is_tried_on_a_sample_and_stores_nothing(open_page, settings):
+    """A shipped one on its own sample, one written here on a pasted one; a wrong one says which field is wrong."""
+    at = open_page(settings.home, "settings", part="Mappings")
+    at.selectbox(key="mapping").set_value("zendesk").run()
+    at.button(key="mapping-try").click().run()
+    shown = at.dataframe[0].value
+    assert {"source", "title", "body", "external_id"} <= set(shown["field"])
+    assert "zendesk" in set(shown["value"])
+
+    at.selectbox(key="mapping").set_value("One that I write here").run()
+    at.text_area(key="mapping-sample-One that I write here").set_value(
+        '{"tickets": [{"id": 7, "subject": "Sync is slow", "created_at": "2026-11-01"}, {"id": 8}]}'
+    ).run()
+    at.button(key="mapping-try").click().run()
+    assert "Sync is slow" in set(at.dataframe[0].value["value"])
+    assert "1 item" in said(at)
+
+    at.text_area(key="mapping-own").set_value("title: Mine\nfields: {title: 'a ||'}").run()
+    at.button(key="mapping-try").click().run()
+    assert "no JMESPath expression" in said(at)
+    assert [] == log_of(settings)
+
+
 def test_a_project_is_added_and_offered_everywhere(open_page, settings):
     """Its name is in the list and in the sidebar; the same name in other letters is refused."""
     at = open_page(settings.home, "settings", part="Projects")
