@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 UID = 10001  # the user of the container image as well
@@ -68,11 +69,28 @@ def wrap(binding: Binding, environment: dict[str, str], command: Sequence[str]) 
 
 def program_path() -> str:
     """The PATH inside: our interpreter's folder first, so that `python` is this one."""
-    folders = [str(Path(sys.executable).parent)]
+    folders = [str(Path(sys.executable).parent), *(str(path / "bin") for path in toolchains())]
     node = shutil.which("node")
     folders += [str(Path(node).resolve().parent)] if node else []
     folders += ["/usr/local/bin", "/usr/bin", "/bin"]
     return ":".join(dict.fromkeys(folders))
+
+
+@cache
+def toolchains() -> tuple[Path, ...]:
+    """Folders of the Rust and Go toolchains themselves.
+
+    Not the homes of rustup and cargo around them: tokens of registries lie there, and their programs look for a home.
+    """
+    found = []
+    for words in (("rustc", "--print", "sysroot"), ("go", "env", "GOROOT")):
+        if shutil.which(words[0]) is None:
+            continue
+        done = subprocess.run(words, capture_output=True, check=False, timeout=_PROBE_SECONDS, text=True, cwd="/")
+        place = Path(done.stdout.strip() or ".")
+        if done.returncode == 0 and place.is_absolute() and (place / "bin").is_dir():
+            found.append(place.resolve())
+    return tuple(found)
 
 
 def _system(*, has_network: bool) -> list[str]:
@@ -101,9 +119,10 @@ def _parents(path: Path) -> list[str]:
 
 
 def _program_folders() -> list[Path]:
-    """Where the interpreter and node lie, when not below /usr; never a home folder or what holds one."""
+    """Where interpreter, node and toolchains lie, when not below /usr; never a home folder or what holds one."""
     node = shutil.which("node")
-    wanted = [Path(sys.prefix), Path(sys.base_prefix)] + ([Path(node).resolve().parent.parent] if node else [])
+    wanted = [Path(sys.prefix), Path(sys.base_prefix), *toolchains()]
+    wanted += [Path(node).resolve().parent.parent] if node else []
     home = Path.home().resolve()
     folders = []
     for path in dict.fromkeys(folder.resolve() for folder in wanted):
