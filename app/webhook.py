@@ -16,7 +16,7 @@ from app.metrics import add_metrics
 from app.receiver.bounds import Bounds
 from app.receiver.intake import make_intake
 from app.receiver.starting import make_starting
-from soulcaster import __version__
+from soulcaster import __version__, logs
 from soulcaster.settings import Settings, load_settings
 from soulcaster.sources import inbox
 
@@ -37,7 +37,9 @@ class Health(BaseModel):
 
 def make_app(settings: Settings | None = None) -> FastAPI:
     """The receiver over one inbox folder; settings come from the environment when none are given."""
-    settings = settings or load_settings()
+    if settings is None:  # served by uvicorn: the process is ours
+        settings = load_settings()
+        logs.start(settings.log_format, settings.log_level)
     app = FastAPI(
         title="Soulcaster receiver", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
     )

@@ -7,6 +7,7 @@ re-clustering decides anew.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,13 +15,15 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from soulcaster import vector_index
+from soulcaster import logs, vector_index
 from soulcaster.clustering.assignment import joining_similarity, nearest_members
 from soulcaster.db import assignments as store
 from soulcaster.db import read, write
 from soulcaster.embedders import make_embedder
 from soulcaster.models import AssignReport
 from soulcaster.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _SCHEMA = pl.Schema({
     "item_id": pl.String, "label": pl.Int32, "cluster_id": pl.String, "theme_id": pl.String, "similarity": pl.Float64,
@@ -61,6 +64,7 @@ def assign(
         )
     if on_progress is not None:
         on_progress(rows.height, rows.height)
+    _log_places(project_id, run_id, rows)
     n_noise = rows["cluster_id"].null_count()
     return AssignReport(
         run_id=run_id,
@@ -71,6 +75,14 @@ def assign(
         n_without_vector=fresh.height - rows.height if run_id is not None else 0,
         seconds=time.monotonic() - started,
     )
+
+
+def _log_places(project_id: str, run_id: str | None, rows: pl.DataFrame) -> None:
+    """A line an item, for who asks of one item what became of it; only when such lines are wanted."""
+    if run_id is not None and logger.isEnabledFor(logging.DEBUG):
+        for item_id, cluster_id in rows.select("item_id", "cluster_id").iter_rows():
+            with logs.bound(project=project_id, run_id=run_id, item_id=item_id):
+                logger.debug("placed in cluster %s" if cluster_id else "waits as noise%s", cluster_id or "")
 
 
 def needs_refit(settings: Settings, project_id: str) -> str:

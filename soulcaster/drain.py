@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from soulcaster import logs
 from soulcaster.errors import PermanentError
 from soulcaster.ingest import store_outcomes
 from soulcaster.models import SOURCES, ImportReport, Outcome, Quarantined
@@ -46,7 +47,8 @@ def drain_inbox(
         if on_progress:
             on_progress(start + len(paths), len(pending))
     forgotten = inbox.forget_done(settings.inbox_path)
-    logger.info("drained %d deliveries into project %r, forgot %d old ones", len(pending), project_id, forgotten)
+    with logs.bound(project=project_id):
+        logger.info("drained %d deliveries, forgot %d old ones", len(pending), forgotten)
     return report
 
 

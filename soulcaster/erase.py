@@ -6,6 +6,7 @@ Each step may be done again: after a kill the same command, or the nightly flow,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TypeVar
 import duckdb
 from pydantic import BaseModel, Field
 
-from soulcaster import db, job_folders, vector_index
+from soulcaster import db, job_folders, logs, vector_index
 from soulcaster.actors import require
 from soulcaster.db import blanking, erasure
 from soulcaster.db.activity import add_activity
@@ -26,6 +27,7 @@ from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings
 from soulcaster.sources import inbox
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _NOT_REACHED = (
@@ -153,6 +155,8 @@ def _finish(
         )  # fmt: skip
 
     _write(settings, end)
+    with logs.bound(project=project_id, erasure_id=mark.erasure_id):
+        logger.info("erased %d items, %d held rows, %d vectors", report.n_items, report.n_quarantined, n_vectors)
     return report
 
 

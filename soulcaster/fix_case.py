@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 from pydantic import SecretStr
 
-from soulcaster import job_folders
+from soulcaster import job_folders, logs
 from soulcaster.db import jobs, read, repositories, triage, write
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import (
@@ -133,7 +133,8 @@ def held(settings: Settings, job_id: str) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
-        yield True
+        with logs.bound(job_id=job_id):
+            yield True
     finally:
         os.close(descriptor)
 

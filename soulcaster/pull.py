@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 
 import duckdb
 
-from soulcaster import db
+from soulcaster import db, logs
 from soulcaster.actors import require
 from soulcaster.configured import ConfiguredSource, Kind, PullReport, PullState, SourceOptions
 from soulcaster.db import sources as store
@@ -145,7 +145,8 @@ def pull(
         _end(settings, project_id, source, "failing", str(error), retry_at=error.retry_at)
         raise
     _end(settings, project_id, source, "ok", report.message)
-    logger.info("pulled %d items from %s in %d pages", report.counts.seen, source.source_id, report.n_pages)
+    with logs.bound(project=project_id, source=source.source_id):
+        logger.info("pulled %d items in %d pages", report.counts.seen, report.n_pages)
     return report
 
 

@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from soulcaster import logs
 from soulcaster.errors import PermanentError
 
 EmbedderName = Literal["auto", "minilm", "static", "gemini"]
@@ -142,6 +143,7 @@ class Settings(BaseSettings):
     notify_block: str = Field(
         "", pattern=r"^([a-z0-9-]{1,100}/[a-z0-9-]{1,100})?$", description="Prefect block that tells people: slug/name."
     )
+    log_format: logs.LogFormat = Field("text", description="json: one object a line, with the ids it is about.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own logs.")
 
     @property
@@ -241,24 +243,30 @@ def read_secret(name: str) -> SecretStr:
     if name.startswith(BLOCK_PREFIX):
         from soulcaster.prefect_api import read_secret_block
 
-        return SecretStr(read_secret_block(load_settings().prefect_api_url, name.removeprefix(BLOCK_PREFIX)))
+        found = read_secret_block(load_settings().prefect_api_url, name.removeprefix(BLOCK_PREFIX))
+        logs.hide([found])
+        return SecretStr(found)
     value = os.environ.get(name) or dotenv_values(".env").get(name)
     if not value:
         raise PermanentError(
             f"Reading the secret of a source failed: variable {name} is not set; set it where pulls run."
         )
+    logs.hide([value])
     return SecretStr(value)
 
 
 def load_settings() -> Settings:
-    """Settings from the environment and `.env`.
+    """Settings from the environment and `.env`; no log of this process tells their secrets from now on.
 
     Raises:
         PermanentError: a variable has a value it cannot have; names the variable, never the value of a secret.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "SOULCASTER_" + "_".join(str(part) for part in first["loc"]).upper()
         raise PermanentError(f"Setting {name} was refused: {first['msg']}; see the table of settings.") from None
+    given = (getattr(settings, name) for name in type(settings).model_fields)
+    logs.hide(each.get_secret_value() for each in given if isinstance(each, SecretStr))
+    return settings

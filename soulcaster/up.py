@@ -231,6 +231,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         if value is not None:
             plain = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             env[f"SOULCASTER_{name.upper()}"] = plain
+    log_lines = "logging-json.yml" if settings.log_format == "json" else "logging.yml"
     return env | {
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_API_URL": _api_url(settings),
@@ -240,7 +241,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "true",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(30 * 24 * 3600),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
-        "PREFECT_LOGGING_SETTINGS_PATH": str(ROOT / "infra" / "prefect" / "logging.yml"),
+        "PREFECT_LOGGING_SETTINGS_PATH": str(ROOT / "infra" / "prefect" / log_lines),
         "PREFECT_LOGGING_LOGGERS_SOULCASTER_LEVEL": settings.log_level,
         "PREFECT_CLI_COLORS": "false",
         "PYTHONUNBUFFERED": "1",

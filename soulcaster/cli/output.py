@@ -5,7 +5,6 @@ Owns how a report looks on a terminal; knows no step.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soulcaster import logs
 from soulcaster.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from soulcaster.settings import Settings
 
 Project = Annotated[str | None, typer.Option("--project", help="Project; SOULCASTER_PROJECT when not given.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to print.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 
 
@@ -35,8 +36,8 @@ def open_settings(project: str | None) -> Settings:
         if len(project) > 64:  # noqa: PLR2004  the bound of Settings.project
             raise PermanentError(f"Project {project[:20]!r}… is too long: expected at most 64 characters.")
         settings = settings.model_copy(update={"project": project})
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("soulcaster").setLevel(settings.log_level if sys.stderr.isatty() else "WARNING")
+    is_wanted = sys.stderr.isatty() or settings.log_format == "json"
+    logs.start(settings.log_format, settings.log_level if is_wanted else "WARNING")
     apply(settings.duckdb_path, timeout_seconds=settings.lock_timeout_seconds)
     return settings
 
