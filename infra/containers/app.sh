@@ -11,7 +11,7 @@ rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 
 groupadd --gid 10001 soulcaster
 useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin soulcaster
-install -d -o 10001 -g 10001 /data
+install -d -o 10001 -g 10001 /data /backups
 
 # The root is read-only when it runs: what is not compiled now would be compiled at every start.
 cd /opt/soulcaster
