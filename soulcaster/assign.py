@@ -22,6 +22,7 @@ from soulcaster.db import read, write
 from soulcaster.embedders import make_embedder
 from soulcaster.models import AssignReport
 from soulcaster.settings import Settings
+from soulcaster.traces import traced
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ _SCHEMA = pl.Schema({
 })  # fmt: skip
 
 
+@traced("assign")
 def assign(
     settings: Settings,
     project_id: str,

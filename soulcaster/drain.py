@@ -20,6 +20,7 @@ from soulcaster.sources.fields import quarantine
 from soulcaster.sources.inbox import Delivery
 from soulcaster.sources.mapping import load_mapping
 from soulcaster.sources.payloads import parse_document
+from soulcaster.traces import traced
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ _FILES_PER_COMMIT = 500
 _EXCERPT_CHARS = 2000
 
 
+@traced("drain")
 def drain_inbox(
     settings: Settings, project_id: str, *, on_progress: Callable[[int, int], None] | None = None
 ) -> ImportReport:

@@ -18,6 +18,7 @@ from soulcaster.embedders import Embedder, make_embedder
 from soulcaster.models import EmbedReport
 from soulcaster.settings import Settings
 from soulcaster.text import embedding_text
+from soulcaster.traces import traced
 
 _FETCHED_TEXTS = 20_000  # texts held in memory at once
 _FIRST_BATCH, _LARGEST_BATCH = 128, 8_192
@@ -27,6 +28,7 @@ _BATCH_SECONDS = 4.0
 _BATCHES_BEFORE_OPTIMIZE = 16
 
 
+@traced("embed")
 def embed_missing(
     settings: Settings, project_id: str, *, on_progress: Callable[[int, int], None] | None = None
 ) -> EmbedReport:

@@ -24,6 +24,7 @@ from soulcaster.fix_start import draft_job
 from soulcaster.fixing.brief import LONGEST_PLAN
 from soulcaster.launching import check_ready, examine_place, make_launcher
 from soulcaster.settings import Settings, read_secret
+from soulcaster.traces import traced
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +142,7 @@ def approve(settings: Settings, project_id: str, job_id: str, *, actor: str, rea
     return approved
 
 
+@traced("advance fix")
 def advance(settings: Settings, project_id: str, job_id: str, launcher: Launcher, *, actor: str = "reconcile") -> Job:
     """The job after the one move that is due; unchanged when it waits, or when somebody else is moving it.
 

@@ -11,8 +11,10 @@ from soulcaster.db.pruning import prune_runs
 from soulcaster.embedders import make_embedder
 from soulcaster.models import MaintainReport
 from soulcaster.settings import Settings
+from soulcaster.traces import traced
 
 
+@traced("maintain")
 def maintain(settings: Settings, project_id: str, *, actor: str = "maintain") -> MaintainReport:
     """Forget old groupings of the project that nobody ever saw; merge the index's small files and old versions.
 

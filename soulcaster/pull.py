@@ -23,6 +23,7 @@ from soulcaster.ingest import Progress, store_outcomes
 from soulcaster.models import FeedbackItem
 from soulcaster.pages import read_pages
 from soulcaster.settings import Settings
+from soulcaster.traces import traced
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -98,6 +99,7 @@ def pause_source(settings: Settings, project_id: str, kind: Kind, name: str, *, 
     _write(settings, save)
 
 
+@traced("pull")
 def pull(
     settings: Settings,
     project_id: str,

@@ -33,6 +33,7 @@ from soulcaster.db import embedding, read, runs, write
 from soulcaster.embedders import make_embedder
 from soulcaster.models import ChurnReport, ReclusterReport
 from soulcaster.settings import Settings
+from soulcaster.traces import traced
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ _DAY_MICROSECONDS = 86_400_000_000
 _EDITED = len(_REASONS) - 2
 
 
+@traced("recluster")
 def recluster(
     settings: Settings,
     project_id: str,

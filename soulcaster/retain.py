@@ -16,6 +16,7 @@ from soulcaster import db, job_folders
 from soulcaster.db import retention
 from soulcaster.db.activity import add_activity
 from soulcaster.settings import Settings
+from soulcaster.traces import traced
 
 
 class RetainReport(BaseModel):
@@ -30,6 +31,7 @@ class RetainReport(BaseModel):
     logs: int = Field(0, description="Log files that nobody has written to since.")
 
 
+@traced("retain")
 def retain(settings: Settings, project_id: str, *, actor: str = "retain", is_dry_run: bool = False) -> RetainReport:
     """Delete what is older than the `keep_…_days` of its kind; 0 days keep for ever. Doing it twice does nothing more.
 

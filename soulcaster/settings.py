@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from soulcaster import logs
+from soulcaster import logs, traces
 from soulcaster.errors import PermanentError
 
 EmbedderName = Literal["auto", "minilm", "static", "gemini"]
@@ -144,6 +144,7 @@ class Settings(BaseSettings):
         "", pattern=r"^([a-z0-9-]{1,100}/[a-z0-9-]{1,100})?$", description="Prefect block that tells people: slug/name."
     )
     log_format: logs.LogFormat = Field("text", description="json: one object a line, with the ids it is about.")
+    traces_url: str = Field("", max_length=300, description="OTLP/HTTP collector that gets spans; empty sends none.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own logs.")
 
     @property
@@ -269,4 +270,5 @@ def load_settings() -> Settings:
         raise PermanentError(f"Setting {name} was refused: {first['msg']}; see the table of settings.") from None
     given = (getattr(settings, name) for name in type(settings).model_fields)
     logs.hide(each.get_secret_value() for each in given if isinstance(each, SecretStr))
+    traces.configure(settings.traces_url)
     return settings

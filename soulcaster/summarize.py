@@ -19,6 +19,7 @@ from soulcaster.llm.writer import Writer
 from soulcaster.model_names import Named, Unnamed, method, name_by_model
 from soulcaster.models import SummarizeReport
 from soulcaster.settings import Settings
+from soulcaster.traces import traced
 
 PERSON = "person"
 """Method of a title that a person gave, as `db.triage` stores it."""
@@ -39,6 +40,7 @@ class _Plan(NamedTuple):
     """A model does, largest first; those that it fails keep or get the name picked from their texts."""
 
 
+@traced("summarize")
 def summarize(
     settings: Settings, project_id: str, *, on_progress: Callable[[int, int], None] | None = None
 ) -> SummarizeReport:
