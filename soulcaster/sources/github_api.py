@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 from github import Auth, Github, GithubException, GithubIntegration, RateLimitExceededException
@@ -70,7 +71,13 @@ def make_client(
     owner, name = repository.split("/")
     try:
         integration = GithubIntegration(auth=Auth.AppAuth(app[0], app[1]), **given)
-        return integration.get_repo_installation(owner, name).get_github_for_installation()
+        return wire.within(
+            2 * timeout_seconds,
+            f"the GitHub App's installation on {repository!r}",
+            lambda: integration.get_repo_installation(owner, name).get_github_for_installation(),
+        )
+    except SoulcasterError:
+        raise
     except (GithubException, OSError) as error:
         raise translated(error, f"the GitHub App's installation on {repository!r}") from error
     except Exception as error:  # the key is parsed by whichever crypto library PyGithub has, each with its own errors
@@ -137,7 +144,7 @@ def find_gone(client: Github, repository: str, external_ids: list[str]) -> Itera
         number = external_id.rpartition("#")[2]
         what = f"GitHub issue {external_id!r}"
         try:
-            _, found = client.requester.requestJsonAndCheck("GET", f"/repos/{repository}/issues/{number}")
+            _, found = _within(client, what, "GET", f"/repos/{repository}/issues/{number}")
         except GithubException as error:
             if error.status not in (404, 410):
                 raise translated(error, what) from error
@@ -158,7 +165,8 @@ def query_graphql(
     Raises: as `fetch_issues`.
     """
     try:
-        headers, answer = client.requester.graphql_query(query, variables)
+        seconds = client.requester.kwargs["timeout"]
+        headers, answer = wire.within(seconds, what, lambda: client.requester.graphql_query(query, variables))
     except GithubException as error:
         refusals = error.data.get("errors") if is_record(error.data) else None
         kinds = [each.get("type") for each in refusals if is_record(each)] if isinstance(refusals, list) else []
@@ -227,13 +235,22 @@ def changed_at(thing: Record) -> datetime | None:
 def _get(client: Github, url: str, parameters: dict[str, str] | None, what: str) -> tuple[dict[str, str], object]:
     """Lower-case headers and JSON value."""
     try:
-        headers, found = client.requester.requestJsonAndCheck("GET", url, parameters=parameters)
+        headers, found = _within(client, what, "GET", url, parameters)
     except (GithubException, OSError, ValueError, RuntimeError) as error:
         raise translated(error, what) from error
     kind = str(headers.get("content-type", "")).lower()
     if "charset=" in kind and "utf-8" not in kind:
         raise TransientError(f"Reading {what} failed: expected UTF-8, got content type {kind[:60]!r}.")
     return {name: str(value) for name, value in headers.items()}, found
+
+
+def _within(
+    client: Github, what: str, verb: str, url: str, parameters: dict[str, str] | None = None
+) -> tuple[dict[str, Any], Any]:
+    """Headers and JSON value, in as much time as one read may take."""
+    requester = client.requester
+    ask = partial(requester.requestJsonAndCheck, verb, url, parameters=parameters)
+    return wire.within(requester.kwargs["timeout"], what, ask)
 
 
 def translated(error: Exception, what: str) -> SoulcasterError:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -22,7 +24,11 @@ from soulcaster.configured import Cursor
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.sources.fields import Record, is_record
 
+T = TypeVar("T")
+
 USER_AGENT = f"linux:soulcaster:{__version__}"
+_GRACE_SECONDS = 1.0
+"""So long the read's own time-out, which says more, goes first."""
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _LONGEST_WAIT = timedelta(hours=24)
 _FIRST_EPOCH_SECONDS = 1_000_000_000
@@ -70,6 +76,33 @@ def ask(client: httpx.Client, method: str, url: str, what: str, **request: Any) 
         PermanentError: the answer is larger than anything an API sends.
     """
     longest = client.timeout.read or 30.0
+    return within(longest, what, lambda: _ask(client, method, url, what, request, longest))
+
+
+def within(seconds: float, what: str, call: Callable[[], T]) -> T:
+    """What the call returns or raises; one that takes longer is given up, however steadily its bytes drip in.
+
+    A socket's time-out bounds each read, not their sum, and headers are read before anybody can count. So the call has
+    a thread of its own, which ends when the other side does, or with the process: a run of Prefect's has one to itself.
+
+    Raises:
+        TransientError: it took a second longer than `seconds`.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001  raised where the result is asked for
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="one request", daemon=True).start()
+    if not wait([outcome], timeout=seconds + _GRACE_SECONDS).done:
+        raise TransientError(f"Reading {what} was given up: expected the answer within {seconds:g} s.")
+    return outcome.result()
+
+
+def _ask(client: httpx.Client, method: str, url: str, what: str, request: dict[str, Any], longest: float) -> Reply:
     deadline = time.monotonic() + longest
     body = bytearray()
     try:

@@ -163,6 +163,7 @@ def test_secrets_go_into_the_headers_they_are_declared_for(wire: Wire):
         ("cut", TransientError, "tried again"),
         ("slow", TransientError, "tried again"),
         ("drip", TransientError, "within 2 s"),
+        ("drip-head", TransientError, "within 2 s"),
         ("broken", TransientError, "expected JSON"),
         ("html", TransientError, "text/html"),
     ],

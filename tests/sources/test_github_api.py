@@ -185,6 +185,8 @@ def test_a_renamed_repository_stops_the_pull_before_anything_is_doubled(settings
         (failure("500"), TransientError, "500"),
         (failure("502"), TransientError, "502"),
         (failure("slow"), TransientError, "failed"),
+        (failure("drip"), TransientError, "given up"),
+        (failure("drip-head"), TransientError, "given up"),
         (failure("cut"), TransientError, "failed"),
         (failure("broken"), TransientError, "failed"),
         (failure("charset"), TransientError, "UTF-8"),
@@ -203,7 +205,7 @@ def test_a_failure_in_the_middle_keeps_what_came_before_and_the_next_pull_ends_c
     with pytest.raises(error, match=words):
         run(brief)
 
-    assert time.monotonic() - started < 3.5
+    assert time.monotonic() - started < 40  # a drip would last for fifty
     assert len(rows(settings)) == 96
     source = list_sources(settings, "default")[0]
     assert source.state == ("blocked" if error is PermanentError else "failing")

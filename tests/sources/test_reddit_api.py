@@ -171,6 +171,7 @@ def test_an_unchanged_listing_is_answered_by_its_etag(settings, reddit):
         (failure("500"), TransientError, "500"),
         (failure("slow"), TransientError, "failed"),
         (failure("drip"), TransientError, "within"),
+        (failure("drip-head"), TransientError, "within"),
         (failure("cut"), TransientError, "failed"),
         (failure("broken"), TransientError, "expected JSON"),
         (failure("charset"), TransientError, "expected JSON"),

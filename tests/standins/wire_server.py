@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 SLOW_SECONDS = 4.0
@@ -35,7 +35,10 @@ class Request:
 
 @dataclass
 class Answer:
-    """What is sent back. `trick`: 'slow' waits first, 'drip' sends a byte at a time, 'cut' ends in the middle."""
+    """What is sent back.
+
+    `trick`: 'slow' waits first, 'drip' and 'drip-head' send body or headers byte by byte, 'cut' ends in the middle.
+    """
 
     status: int = 200
     payload: Any = None
@@ -49,7 +52,7 @@ class Answer:
 
 
 def failure(kind: str) -> Answer:
-    """A named failure: a status code as text, or 'slow', 'drip', 'cut', 'broken', 'charset', 'html', 'wrong-shape'."""
+    """A named failure: a status code as text, a trick of `Answer`, or 'broken', 'charset', 'html', 'wrong-shape'."""
     if kind.isdigit():
         return Answer(int(kind), {"message": "scripted", "error": int(kind)})
     if kind == "broken":
@@ -94,6 +97,14 @@ def running(answer: Callable[[Request], Answer], wire: Wire) -> Iterator[Wire]:
         thread.join()
 
 
+def _drip(file: BinaryIO, head: bytes, byte: bytes) -> None:
+    """Fifty seconds of a byte now and then."""
+    file.write(head)
+    for _ in range(1000):
+        file.write(byte)
+        time.sleep(0.05)
+
+
 def _make_handler(answer: Callable[[Request], Answer], wire: Wire) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -122,15 +133,18 @@ def _make_handler(answer: Callable[[Request], Answer], wire: Wire) -> type[BaseH
             try:
                 if reply.trick == "slow":
                     time.sleep(SLOW_SECONDS)
+                if reply.trick == "drip-head":
+                    self.close_connection = True
+                    _drip(self.wfile, b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a")
+                    return
                 self.send_response(reply.status)
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(raw) + (1000 if reply.trick in ("cut", "drip") else 0)))
                 self.end_headers()
                 self.wfile.write(raw)
-                for _ in range(1000 if reply.trick == "drip" else 0):
-                    self.wfile.write(b" ")
-                    time.sleep(0.05)
+                if reply.trick == "drip":
+                    _drip(self.wfile, b"", b" ")
                 if reply.trick == "cut":
                     self.close_connection = True
             except (BrokenPipeError, ConnectionResetError):
