@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from soulcaster.db import llm as store
 from soulcaster.db import read, write
 from soulcaster.errors import PermanentError
+from soulcaster.gemini_client import find_key
 from soulcaster.llm.writer import Answer, Outcome, Shape, Writer
 from soulcaster.settings import Settings
 
@@ -26,7 +27,7 @@ def make_writer(settings: Settings) -> Writer | None:
     Raises:
         PermanentError: a model is wanted and there is no key.
     """
-    key = settings.gemini_api_key.get_secret_value().strip() if settings.gemini_api_key else ""
+    key = find_key(settings.gemini_api_key)
     if settings.llm == "none" or (settings.llm == "auto" and not key):
         return None
     if not key:

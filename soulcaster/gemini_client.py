@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from google import genai
+    from pydantic import SecretStr
 
 Answer = TypeVar("Answer")
 
@@ -37,6 +40,11 @@ class Pace:
             self._next_at = time.monotonic() + self._seconds_between
 
 
+def find_key(secret: SecretStr | None) -> str:
+    """The key without what surrounds it; '' when there is none, or only blanks."""
+    return secret.get_secret_value().strip() if secret else ""
+
+
 def make_client(
     api_key: str,
     base_url: str | None,
@@ -57,7 +65,7 @@ def make_client(
             api_version="v1beta",  # without it the SDK calls /v1, which lacks features
             timeout=int(timeout_seconds * 1000),
             # Our own client settles which HTTP library raises; the SDK would take whichever is installed.
-            httpx_client=httpx.Client(timeout=timeout_seconds),
+            httpx_client=_http_client(timeout_seconds),
             # The SDK never retries unless told to. It ignores Retry-After: `Pace` is what keeps the ceiling.
             retry_options=types.HttpRetryOptions(
                 attempts=attempts,
@@ -69,6 +77,14 @@ def make_client(
             ),
         ),
     )
+
+
+@cache
+def _http_client(timeout_seconds: float) -> httpx.Client:
+    """One for the process: the SDK closes no client but its own, and its sockets would be left to the collector."""
+    client = httpx.Client(timeout=timeout_seconds)
+    atexit.register(client.close)
+    return client
 
 
 def call(what: str, api_key: str, ask: Callable[[], Answer]) -> Answer:

@@ -8,6 +8,7 @@ from typing import Literal
 from soulcaster import job_folders
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import Launcher
+from soulcaster.gemini_client import find_key
 from soulcaster.launchers.local import LocalLauncher
 from soulcaster.settings import Settings
 
@@ -65,7 +66,7 @@ def check_ready(settings: Settings) -> None:
         return
     launcher = _make_local(settings)
     if settings.agent_tool != "scripted":
-        if settings.gemini_api_key is None:
+        if not find_key(settings.gemini_api_key):
             raise PermanentError(
                 f"Fixing with {settings.agent_tool!r} needs a model: set SOULCASTER_GEMINI_API_KEY (it goes to the "
                 "gateway only), or SOULCASTER_AGENT_TOOL=scripted with SOULCASTER_AGENT_SCRIPT to try without one."

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_report, print_table
+from soulcaster.cli.output import AsJson, Limit, Project, bar, open_settings, print_report, print_table
 
 if TYPE_CHECKING:
     from soulcaster.db.runs import RunRow
@@ -35,7 +35,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def runs(
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to print.")] = 20,
+    limit: Limit = 20,
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:
@@ -175,7 +175,7 @@ def undo(
 
 def activity(
     subject: Annotated[str | None, typer.Argument(help="Only about this run, cluster, item or edit (id).")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to print.")] = 50,
+    limit: Limit = 50,
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:

@@ -25,7 +25,7 @@ from soulcaster.cli import smoke as smoke_commands
 from soulcaster.cli import triage as triage_commands
 from soulcaster.cli.access import mcp, person_app, token_app
 from soulcaster.cli.backfill import backfill
-from soulcaster.cli.output import AsJson, Project, bar, open_settings, print_import, print_report, print_table
+from soulcaster.cli.output import AsJson, Limit, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.cli.repositories import repository_app, switch
 from soulcaster.cli.sources import source_app
 from soulcaster.errors import SoulcasterError
@@ -254,7 +254,7 @@ def summarize(project: Project = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def clusters(
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to print.")] = 20,
+    limit: Limit = 20,
     run: PastRun = None,
     project: Project = None,
     as_json: AsJson = False,

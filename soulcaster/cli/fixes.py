@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soulcaster.cli.clusters import Actor, Cluster, Reason
-from soulcaster.cli.output import AsJson, Project, open_settings, print_table
+from soulcaster.cli.output import AsJson, Limit, Project, open_settings, print_table
 from soulcaster.errors import SoulcasterError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def fix(
 def jobs(
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job with all that is known of it.")] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to print.")] = 20,
+    limit: Limit = 20,
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soulcaster.cli.clusters import Actor, Cluster, Reason
-from soulcaster.cli.output import AsJson, Project, open_settings, print_report, print_table
+from soulcaster.cli.output import AsJson, Limit, Project, open_settings, print_report, print_table
 
 if TYPE_CHECKING:
     from soulcaster.db.triage import Decided
@@ -92,7 +92,7 @@ def comment(
 
 
 def quarantine(
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to print.")] = 50,
+    limit: Limit = 50,
     project: Project = None,
     as_json: AsJson = False,
 ) -> None:

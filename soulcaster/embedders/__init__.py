@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from soulcaster.errors import PermanentError
+from soulcaster.gemini_client import find_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def make_embedder(settings: Settings) -> Embedder:
     Raises:
         PermanentError: Gemini was asked for and there is no key.
     """
-    key = settings.gemini_api_key.get_secret_value().strip() if settings.gemini_api_key else ""
+    key = find_key(settings.gemini_api_key)
     name = settings.embedder
     if name == "auto":
         name = "gemini" if key else "minilm"
