@@ -67,36 +67,30 @@ def group_items(
     """Clusters and themes of all items.
 
     Items with the same text or an equal code in one of `keys` always share a cluster, and `min_cluster_size` of them
-    are one even when nothing else is near. For linkage they count as one point.
-    `matrix` is float32 (n_texts, d), L2-normalised; `text_of_item` int64 (n_items,), its row, -1 where an item has no
-    vector: such items are noise. `keys` are int64 (n_items,) codes each, -1 = none, the strongest first. `titles` and
-    `bodies` are n_texts strings; without them only the vectors speak. `days` are float64 (n_texts,), when each came,
-    in days since whenever, NaN where nobody knows. Texts below `min_similarity` (cosine) are never neighbours.
-    Without a `scorer` the package's weights are taken, without `around` the neighbours are searched for.
-    `previous`, int64 (n_items,), -1 = none, is the cluster that people know each item in: see `hold_together`.
+    are one even when nothing else is near. For linkage they count as one point. `matrix` is float32
+    (n_texts, d), L2-normalised; `text_of_item` int64 (n_items,), its row, -1 where an item has no vector: such items
+    are noise. `keys` are int64 (n_items,) codes each, -1 = none, the strongest first. `titles` and `bodies` are n_texts
+    strings; without them only the vectors speak. `days` are float64 (n_texts,), when each came, in days since whenever,
+    NaN where nobody knows. Texts below `min_similarity` (cosine) are never neighbours. Without a `scorer` the package's
+    weights are taken, without `around` the neighbours are searched for. `previous`, int64 (n_items,), -1 = none, is the
+    cluster that people know each item in: see `hold_together`.
     """
     present = np.flatnonzero(text_of_item >= 0)
     text = text_of_item[present]
-    units, why = join_exact(len(present), [text, *(key[present] for key in keys)])
-    units = _number_by_text(units, text)
-    unit_of_text = np.zeros(len(matrix), dtype=np.int64)
-    unit_of_text[text] = units
+    units, why = _join_exact(text, [key[present] for key in keys])
     around = around or find_neighborhood(matrix, on_progress=on_progress)
     is_remote = find_remote(around.similarities)
     pairs = measure_pairs(around, titles, bodies, days)
     probability = same_problem_probability(pairs, is_remote, min_similarity=min_similarity, scorer=scorer)
-    edges = edges_between_units(pairs, probability, unit_of_text)
+    edges = edges_between_units(pairs, probability, _place(units, text, len(matrix), 0))
     known = None if previous is None else former_clusters(units, previous[present])
     unit_labels, strengths, is_held = _link(units, edges, min_cluster_size, known)
     why = np.where((why == NEAR_TEXT) & is_held[units], 1 + len(keys), why)
-    labels = np.full(len(text_of_item), -1, dtype=np.int64)
-    labels[present] = number_by_first_row(unit_labels[units])
-    text_labels = np.full(len(matrix), -1, dtype=np.int64)
-    text_labels[text] = labels[present]
+    labels = _place(number_by_first_row(unit_labels[units]), present, len(text_of_item))
+    text_labels = _place(labels[present], text, len(matrix))
     closeness = similarity_to_centroid(matrix, text_labels, centroids(matrix, text_labels))
-    theme_of_item = np.full(len(text_of_item), -1, dtype=np.int64)
-    theme_of_item[present] = group_themes(around.near, around.similarities, text_labels, is_remote)[text]
-    themes, theme_of_item = themes_of_clusters(labels, theme_of_item)
+    theme_of_text = group_themes(around.near, around.similarities, text_labels, is_remote)
+    themes, theme_of_item = themes_of_clusters(labels, _place(theme_of_text[text], present, len(text_of_item)))
     return Grouping(
         labels=labels,
         themes=themes,
@@ -118,13 +112,16 @@ def _link(
     return _keep_exact(labels, units, min_cluster_size), strengths, is_held
 
 
-def _number_by_text(units: npt.NDArray[np.int64], text: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The same units, numbered by their first text: the order of items decides nothing, not even a tie."""
+def _join_exact(
+    text: npt.NDArray[np.int64], keys: list[npt.NDArray[np.int64]]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Unit and reason of every item. Units are numbered by first text: the order of items decides not even a tie."""
+    units, why = join_exact(len(text), [text, *keys])
     first = np.full(int(units.max(initial=-1)) + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, units, text)
     number = np.empty(len(first), dtype=np.int64)
     number[np.argsort(first)] = np.arange(len(first))
-    return number[units]
+    return number[units], why
 
 
 def _keep_exact(
@@ -136,6 +133,15 @@ def _keep_exact(
     kept = labels.copy()
     kept[alone] = int(labels.max(initial=-1)) + 1 + np.arange(len(alone))
     return kept
+
+
+def _place(
+    values: npt.NDArray[np.int64], at: npt.NDArray[np.int64], size: int, empty: int = -1
+) -> npt.NDArray[np.int64]:
+    """`values` at the rows `at` of `size` rows."""
+    result = np.full(size, empty, dtype=np.int64)
+    result[at] = values
+    return result
 
 
 def _spread(
