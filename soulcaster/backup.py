@@ -56,6 +56,7 @@ class BackupReport(BaseModel):
     n_bytes: int
     n_removed: int = Field(0, description="Older backups that were deleted.")
     moved_to: str = Field("", description="Where the home that stood in the way went.")
+    note: str = Field("", description="Why an erasure could not be done again yet; empty when nothing is left to do.")
 
 
 def backup(
@@ -130,8 +131,12 @@ def restore(settings: Settings, source: Path, *, on_progress: Callable[[int, int
         raise PermanentError(f"Restoring {str(source)!r} failed: {error.strerror}; nothing was changed.") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    take_over(settings, marks, actor="restore")
-    return _report(source, manifest, moved_to=moved_to)
+    report = _report(source, manifest, moved_to=moved_to)
+    try:
+        take_over(settings, marks, actor="restore")
+    except PermanentError as error:  # the backup is back and the marks are in it: the nightly flow ends what is left
+        report.note = str(error)
+    return report
 
 
 def newest_backup(settings: Settings) -> datetime | None:

@@ -104,6 +104,7 @@ def take_over(settings: Settings, marks: dict[str, list[Mark]], *, actor: str) -
     for project_id, given in marks.items():
         add = partial(erasure.add_marks, project_id=project_id, marks=given, actor=actor, now=datetime.now(UTC))
         _write(settings, add)
+    for project_id in marks:
         finish_erasures(settings, project_id, actor=actor)
 
 

@@ -244,6 +244,23 @@ def test_a_backup_from_before_brings_nobody_back(full, tmp_path):
     assert 6 == made.query(full, "SELECT count(*) FROM items")[0][0]
 
 
+def test_a_restored_backup_with_a_fix_at_work_says_what_is_left_to_do(full, tmp_path):
+    """The backup is back and the door stays shut; when the job has ended, the nightly flow does the rest."""
+    status = "UPDATE jobs SET status = $1"
+    write(full.duckdb_path, lambda con: con.execute(status, ["running"]))
+    kept = backup(full, tmp_path / "backups")
+    write(full.duckdb_path, lambda con: con.execute(status, ["failed"]))
+    erase(full, made.PROJECT, "reddit", PERSON, actor="me")
+
+    report = restore(full, Path(kept.path))
+
+    assert "j1" in report.note
+    assert {"erased": 1} == take_in(full, item(4)).ignored
+    write(full.duckdb_path, lambda con: con.execute(status, ["failed"]))
+    assert 3 == finish_erasures(full, made.PROJECT, actor="flow erase")[0].n_items
+    assert [] == traces(full.home)
+
+
 def test_only_admins_erase_and_not_under_a_running_fix(full):
     """A fixer is refused; a job that reads the words must have ended, and then nothing was changed."""
     fixer = Actor("f", role="fixer", project_id=made.PROJECT, how="token")
