@@ -67,13 +67,12 @@ def group_items(
     """Clusters and themes of all items.
 
     Items with the same text or an equal code in one of `keys` always share a cluster, and `min_cluster_size` of them
-    are one even when nothing else is near. For linkage they count as one point. `matrix` is float32
-    (n_texts, d), L2-normalised; `text_of_item` int64 (n_items,), its row, -1 where an item has no vector: such items
-    are noise. `keys` are int64 (n_items,) codes each, -1 = none, the strongest first. `titles` and `bodies` are n_texts
-    strings; without them only the vectors speak. `days` are float64 (n_texts,), when each came, in days since whenever,
-    NaN where nobody knows. Texts below `min_similarity` (cosine) are never neighbours. Without a `scorer` the package's
-    weights are taken, without `around` the neighbours are searched for. `previous`, int64 (n_items,), -1 = none, is the
-    cluster that people know each item in: see `hold_together`.
+    are one even when nothing else is near. `matrix` is float32 (n_texts, d), L2-normalised; `text_of_item` int64
+    (n_items,), its row, -1 where an item has no vector: such items are noise. `keys` are int64 (n_items,) codes each,
+    -1 = none, the strongest first. `titles` and `bodies` are n_texts strings; without them only the vectors speak.
+    `days` are float64 (n_texts,), when each came, NaN where nobody knows. Texts below `min_similarity` (cosine) are
+    never neighbours. Without a `scorer` the package's weights are taken, without `around` the neighbours are searched
+    for. `previous`, int64 (n_items,), -1 = none, is the cluster people know each item in: see `hold_together`.
     """
     present = np.flatnonzero(text_of_item >= 0)
     text = text_of_item[present]
