@@ -150,7 +150,8 @@ def list_map_noise(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[pl.
     frame = con.sql(
         """
         SELECT n.item_id::VARCHAR AS item_id, n.cluster_id::VARCHAR AS cluster_id, n.similarity, n.x, n.y, i.source,
-            left(regexp_replace(trim(concat_ws('  ', nullif(i.title, ''), i.body)), '\\s+', ' ', 'g'), 110) AS snippet,
+            left(regexp_replace(trim(left(concat_ws('  ', nullif(i.title, ''), i.body), 400)), '\\s+', ' ', 'g'), 110)
+                AS snippet,
             coalesce(i.created_at, i.first_seen_at) AS happened_at
         FROM map_noise n JOIN items i ON i.item_id = n.item_id AND i.project_id = n.project_id
         WHERE n.run_id = $run::UUID AND n.project_id = $project ORDER BY item_id
