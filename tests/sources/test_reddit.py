@@ -134,17 +134,25 @@ def test_a_crosspost_of_a_removed_parent_has_no_words(parent: dict[str, Any]):
         {"is_video": True, "media": {"reddit_video": {"duration": 3}}},
         {"is_video": True, "media": None},
         {"gallery_data": None, "media_metadata": None, "is_gallery": True},
+        {"gallery_data": {"items": [{"media_id": "m1"}]}, "media_metadata": {"m1": {"s": {}}}, "is_gallery": True},
         {"edited": True},
         {"created_utc": 1760000000},
         {"num_reports": None, "report_reasons": None, "likes": None},
     ],
 )
 def test_video_gallery_and_old_shapes_are_plain_submissions(fields: dict[str, Any]):
-    """Null media, galleries without data, `edited: true` and whole-number times are ordinary."""
+    """Null media, galleries with and without data, `edited: true` and whole-number times are ordinary."""
     item = parsed(submission(**fields))
 
     assert item.body == "Text"
     assert item.updated_at == datetime.fromtimestamp(1760000000, UTC)
+
+
+def test_a_poll_has_its_options_below_its_question():
+    """They are words of the author too."""
+    item = parsed(submission(poll_data={"options": [{"text": "Yes"}, {"text": "No"}], "total_vote_count": 3}))
+
+    assert (item.title, item.body) == ("Title", "Text\n\n- Yes\n- No")
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,9 @@ def running(answer: Callable[[Request], Answer], wire: Wire) -> Iterator[Wire]:
 
 
 def _drip(file: BinaryIO, head: bytes, byte: bytes) -> None:
-    """Fifty seconds of a byte now and then."""
+    """The head, then fifty seconds of a byte now and then; nothing when it is no byte."""
     file.write(head)
-    for _ in range(1000):
+    for _ in range(1000 * len(byte)):
         file.write(byte)
         time.sleep(0.05)
 
@@ -143,9 +143,8 @@ def _make_handler(answer: Callable[[Request], Answer], wire: Wire) -> type[BaseH
                 self.send_header("Content-Length", str(len(raw) + (1000 if reply.trick in ("cut", "drip") else 0)))
                 self.end_headers()
                 self.wfile.write(raw)
-                if reply.trick == "drip":
-                    _drip(self.wfile, b"", b" ")
-                if reply.trick == "cut":
+                if reply.trick in ("cut", "drip"):
+                    _drip(self.wfile, b"", b" " if reply.trick == "drip" else b"")
                     self.close_connection = True
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client gave up, which is what a test of patience wants
