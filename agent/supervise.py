@@ -115,13 +115,31 @@ def _tell_caller(word: str, this: Supervision) -> None:
 
 
 def _close_dead(this: Supervision) -> None:
-    """When an earlier supervisor of this folder died, what it held is ended already: seal, and say so."""
+    """When an earlier supervisor of this folder died, what it held ends by itself: await that, seal, and say so."""
     state = json.loads((this.private / "state.json").read_text(encoding="utf-8"))
     if state["state"] == "running":
+        _await_entry(this)
         _seal(this)
         reason = "the process that held the launch was killed, or the machine was restarted"
         ended = {"state": "ended", "exit_code": None, "reason": reason, "is_infrastructure": True}
         _write_state(this, state | ended)
+
+
+def _await_entry(this: Supervision) -> None:
+    """Wait for an entry whose supervisor died: it notices and saves its work; without a sandbox nothing ends it."""
+    lock = _open_entry_lock(this)
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(_TICK_SECONDS)
+    os.close(lock)
+
+
+def _open_entry_lock(this: Supervision) -> int:
+    return os.open(this.private / "entry.lock", os.O_RDONLY | os.O_CREAT, 0o600)
 
 
 def _write_state(this: Supervision, state: dict[str, Any]) -> None:
@@ -195,9 +213,13 @@ def _note_counts(this: Supervision, socket: Path | None) -> None:
 def _run_entry(this: Supervision, socket: Path | None, stage: list[str]) -> tuple[int | None, str]:
     command, environment = _command(this, socket, stage)
     keep = _own_children()
+    lock = _open_entry_lock(this)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, cwd=this.folder, env=environment, start_new_session=True
-    )  # output goes where ours goes
+        command, stdin=subprocess.PIPE, cwd=this.folder, env=environment, start_new_session=True,
+        pass_fds=() if this.sandbox == "bwrap" else (lock,),  # that one dies with us
+    )  # fmt: skip  # output goes where ours goes
+    os.close(lock)
     assert process.stdin  # noqa: S101  a pipe, asked for above; tells the type checker
     deadline = time.monotonic() + this.deadline_seconds + BACKSTOP_SECONDS
     counted_at, cause = 0.0, ""

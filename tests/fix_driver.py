@@ -9,11 +9,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import signal
 import sys
 from pathlib import Path
-from typing import Any
 
+from dying import die_at
 from standins.planned_launcher import PlannedLauncher
 
 from soulcaster.fix import follow_job
@@ -24,29 +23,6 @@ for _name in ("cloudpickle", "dateutil.parser", "pandas", "pyarrow"):
     importlib.import_module(_name)  # DuckDB looks for them when it first binds a parameter
 LOADED = (checkout, pull_request)
 """What `fix` imports late, loaded before the fork: children die at their work, not at imports, and start quickly."""
-
-EFFECTS = frozenset(
-    {
-        "open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "subprocess.Popen", "socket.connect",
-        "fcntl.flock", "shutil.copyfile", "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp",
-    }
-)  # fmt: skip
-
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-
-def die_at(moment: int) -> list[int]:
-    """Count effects from now on, in the list's one place, and die at the moment."""
-    count = [0]
-
-    def hook(event: str, words: tuple[Any, ...]) -> None:
-        if event in EFFECTS and (event != "open" or (isinstance(words[2], int) and words[2] & WRITING)):
-            count[0] += 1
-            if count[0] == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-    return count
 
 
 def main() -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -22,14 +21,12 @@ from grouping_store import PROJECT, query
 from standins.forge import running_forge
 from standins.planned_launcher import PlannedLauncher
 
-from soulcaster import fix, job_folders
+from soulcaster import fix
 from soulcaster.db import write
-from soulcaster.fix_models import FINAL_STATUSES
-from soulcaster.job_view import view_job
-from soulcaster.launching import make_launcher
 from soulcaster.run_bundle import list_jobs
 
-N_JOBS, N_KILLS = 12, 100
+N_JOBS, N_KILLS, N_AGENT_KILLS = 10, 80, 20
+"""100 in all, of both kinds."""
 PLAN = {
     "diagnose": {"diagnosis": DIAGNOSIS},
     "fix": {"files": {"notes.py": FIXED, "tests/test_notes.py": NEW_TEST}, "answer": json.dumps(ANSWER)},
@@ -40,8 +37,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def store(settings, tmp_path, monkeypatch):
-    """(settings, cluster ids, forge): as many clusters as jobs, over the same reports."""
-    clusters = [CLUSTER[:-3] + f"{number:03}" for number in range(100, 100 + N_JOBS)]
+    """(settings, cluster ids, forge): more clusters than jobs, over the same reports."""
+    clusters = [CLUSTER[:-3] + f"{number:03}" for number in range(100, 160)]
     with running_forge(tmp_path / "forge") as forge:
         monkeypatch.setenv("NOTES_TOKEN", forge.token)
         fix_store.add_cluster(settings)
@@ -95,10 +92,10 @@ class Driver:
 
 
 def test_a_killed_mover_loses_nothing_and_doubles_nothing(store, tmp_path):
-    """One job goes through to count its effects; the others die 100 times; then all are reconciled."""
+    """One job goes through to count its effects; the others die again and again; then all are reconciled."""
     settings, clusters, forge = store
     driver = Driver(settings, tmp_path)
-    ids = [fix.start(settings, PROJECT, cluster, actor="ann").job_id for cluster in clusters]
+    ids = [fix.start(settings, PROJECT, cluster, actor="ann").job_id for cluster in clusters[:N_JOBS]]
     whole = driver.run(ids[0], 0)
     moments = random.Random(20261122)  # noqa: S311  seeded on purpose
     seen, n_kills = Counter(), 0
@@ -129,42 +126,43 @@ def test_a_killed_mover_loses_nothing_and_doubles_nothing(store, tmp_path):
     assert 3 * N_JOBS == len(launcher.started)
 
 
-def kill_agent(settings, launcher, job_id: str, purpose: str) -> None:
-    """Bring the job to a launch of this purpose and kill, as the machine would, what holds it."""
-    job = fix.advance(settings, PROJECT, job_id, launcher)
-    while not (launch := view_job(settings, PROJECT, job_id).launches) or launch[-1].launch.purpose != purpose:
-        job = fix.advance(settings, PROJECT, job_id, launcher)
-        assert job.status not in FINAL_STATUSES, job.reason
-    while view_job(settings, PROJECT, job_id).launches[-1].launch.handle is None:
-        fix.advance(settings, PROJECT, job_id, launcher)
-    state = job_folders.folder_of(settings, view_job(settings, PROJECT, job_id).launches[-1].launch) / "launch"
-    holder = json.loads((state / "state.json").read_text())
-    if holder["state"] == "running":
-        os.kill(holder["pid"], signal.SIGKILL)
-
-
-def test_a_killed_agent_is_started_once_more_and_then_the_job_says_why_it_ended(store, tmp_path):
-    """The real launcher and agent: killed once, the job still ends with its pull request; twice, with a reason."""
+def test_killed_agents_are_started_once_more_and_then_the_job_says_why_it_ended(store, tmp_path):
+    """Holder, edit and test runs of the real launcher die; each job ends with one pull request or with a reason."""
     settings, clusters, forge = store
-    files = {"notes.py": FIXED, "tests/test_notes.py": NEW_TEST}
-    quick = {"files": files, "answer": json.dumps(ANSWER)}
-    settings = fix_store.with_script(settings, tmp_path, fix={**quick, "sleep_seconds": 600})
     calls = "[test() for name, test in vars(test_notes).items() if name[:4] == 'test']"
     run_all = f"import sys; sys.path.insert(0, 'tests'); import test_notes; {calls}"
-    test = [sys.executable, "-c", run_all]
-    fix_store.add_repository(settings, forge, test=test)
-    launcher = make_launcher(settings)
+    fix_store.add_repository(settings, forge, test=[sys.executable, "-c", run_all])
+    here = Path(__file__).parent
+    shutil.copytree(here.parent / "agent", tmp_path / "code" / "agent", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(here / "dying.py", tmp_path / "code" / "agent")
+    with (tmp_path / "code" / "agent" / "__init__.py").open("a") as file:
+        file.write("\nfrom agent import dying  # noqa\n")
+    unheld = settings.model_copy(update={"agent_sandbox": "none"})
+    (tmp_path / "settings.json").write_text(json.dumps(unheld.model_dump(mode="json", exclude_none=True)))
+    done = subprocess.run(
+        [sys.executable, str(here / "agents_driver.py"), str(tmp_path / "settings.json"), json.dumps(clusters),
+         str(N_AGENT_KILLS), "20261123"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "code", here, here.parent)))},
+        stdout=subprocess.PIPE, check=True, text=True,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
 
-    once = fix.start(settings, PROJECT, clusters[0], actor="ann")
-    kill_agent(settings, launcher, once.job_id, "edit")
-    twice = fix.start(settings, PROJECT, clusters[1], actor="ann")
-    for _ in range(2):
-        kill_agent(settings, launcher, twice.job_id, "edit")
-    fix_store.with_script(settings, tmp_path, fix=quick)
-    while [job for job in fix.reconcile(settings, PROJECT, launcher) if job.status not in FINAL_STATUSES]:
-        time.sleep(0.1)
+    assert N_AGENT_KILLS == sum(told["fallen"].values())
+    assert {"supervise", "edit", "verify"} == set(told["fallen"])
+    jobs = {job.job_id: job for job in list_jobs(settings, PROJECT, limit=1000)}
+    assert set(told["jobs"]) == set(jobs)
+    assert {"pr_open", "failed"} == {job.status for job in jobs.values()}, jobs
+    reasons = [job.reason for job in jobs.values() if job.status == "failed"]
+    assert [] == [reason for reason in reasons if "ended without a result" not in reason]
+    opened = sorted(job.branch for job in jobs.values() if job.status == "pr_open")
+    assert opened == sorted(pull["head"]["ref"] for pull in forge.pull_requests)
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(settings.home) in read_quietly(path)]
+    assert [] == left, "an agent outlived its job"
 
-    jobs = {job.job_id: job for job in list_jobs(settings, PROJECT)}
-    assert ("pr_open", "failed") == (jobs[once.job_id].status, jobs[twice.job_id].status), jobs
-    assert "killed, or the machine was restarted" in jobs[twice.job_id].reason
-    assert [jobs[once.job_id].pr_number] == [pull["number"] for pull in forge.pull_requests]
+
+def read_quietly(path: Path) -> str:
+    """Text of a file that may be gone."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
