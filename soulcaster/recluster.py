@@ -30,7 +30,7 @@ from soulcaster.clustering.regroup import relabel
 from soulcaster.clustering.remembered import recall_neighborhood
 from soulcaster.db import clusters as store
 from soulcaster.db import embedding, read, runs, write
-from soulcaster.embedders import make_embedder
+from soulcaster.embedders import Embedder, make_embedder
 from soulcaster.models import ChurnReport, ReclusterReport
 from soulcaster.settings import Settings
 from soulcaster.traces import traced
@@ -71,7 +71,6 @@ def recluster(
     known = hashes.filter(~hashes.is_in(pl.Series(missing, dtype=pl.String).implode()))
     text_of_item = _text_rows(given.items, known)
     texts = read(settings.duckdb_path, lambda con: embedding.list_texts(con, known.to_list()), timeout_seconds=wait)
-    memory = settings.neighbors_path / f"{make_id(project_id, embedder.model_id, [], ())}.npy"
     found = groups.group_items(
         matrix,
         text_of_item,
@@ -81,9 +80,7 @@ def recluster(
         days=_text_days(given.items, known),
         min_cluster_size=settings.min_cluster_size,
         min_similarity=settings.min_similarity,
-        around=recall_neighborhood(
-            memory, embedder.model_id, known.to_list(), matrix, keep=not dry_run, on_progress=on_progress
-        ),
+        around=_recall(settings, project_id, embedder, known, matrix, keep=not dry_run, on_progress=on_progress),
         previous=_shown_before(given),
     )
     found, contradictions = _obey(given, found, matrix, text_of_item)
@@ -96,21 +93,36 @@ def recluster(
             lambda con: runs.write_run(con, project_id, rows, churn, expected_run_id=base, actor=actor),
             timeout_seconds=wait,
         )
-    report = _report(rows, started, published=not dry_run and not churn.waits_because)
-    with logs.bound(project=project_id, run_id=report.run_id):
-        logger.info("grouped %d items into %d clusters in %.1f s", report.n_items, report.n_clusters, report.seconds)
-    return report
+    return _report(project_id, rows, started, published=not dry_run and not churn.waits_because)
 
 
-def _report(rows: runs.RunRows, started: float, *, published: bool) -> ReclusterReport:
+def _recall(
+    settings: Settings,
+    project_id: str,
+    embedder: Embedder,
+    known: pl.Series,
+    matrix: npt.NDArray[np.float32],
+    *,
+    keep: bool,
+    on_progress: Callable[[int, int], None] | None,
+) -> neighborhood.Neighborhood:
+    memory = settings.neighbors_path / f"{make_id(project_id, embedder.model_id, [], ())}.npy"
+    return recall_neighborhood(memory, embedder.model_id, known.to_list(), matrix, keep=keep, on_progress=on_progress)
+
+
+def _report(project_id: str, rows: runs.RunRows, started: float, *, published: bool) -> ReclusterReport:
+    """What was found; told to the log too."""
+    seconds, n_clusters = time.monotonic() - started, rows.run_clusters.height
+    with logs.bound(project=project_id, run_id=rows.run_id):
+        logger.info("grouped %d items into %d clusters in %.1f s", rows.n_items, n_clusters, seconds)
     return ReclusterReport(
         run_id=rows.run_id,
         n_items=rows.n_items,
-        n_clusters=rows.run_clusters.height,
+        n_clusters=n_clusters,
         n_themes=rows.themes.height,
         n_noise=rows.n_noise,
         published=published,
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
 
 
@@ -135,7 +147,7 @@ def _parameters(settings: Settings, n_missing: int) -> str:
             "n_texts_compared_exactly": neighborhood.EXACT_UP_TO,
             "min_cluster_size": settings.min_cluster_size,
             "min_similarity": settings.min_similarity,
-            "min_mean_held": holding.MIN_MEAN_HELD,
+            "past_counts": [holding.HELD, holding.APART],
             "theme_resolution": themes.RESOLUTION,
             "n_texts_without_vector": n_missing,
             "libraries": {name: version(name) for name in ("numpy", "scipy")},

@@ -1,7 +1,8 @@
-"""What was one cluster stays one until the evidence is clearly gone: one cut to come together, a lower one to part.
+"""What people know as one cluster stays one until the evidence is clearly gone; and what they know as two stays two.
 
-Every number of the evidence is relative to the corpus, so a group that stands a hair above the cut would come and go
-with every few new texts. Only what people saw together is held, and only while it would nearly be found anew.
+Every number of the evidence is relative to the corpus, so what stands a hair above the cut would come and go with every
+few new texts. The past therefore counts as evidence: a little for pairs that were together, a little against pairs that
+were apart, nothing for texts that stood alone.
 """
 
 from __future__ import annotations
@@ -9,38 +10,35 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from soulcaster.clustering.exact import number_by_first_row
 from soulcaster.clustering.linkage import average_linkage, cut_tree
 from soulcaster.clustering.neighbors import Edges
 
-MIN_MEAN_HELD = 0.08
-"""Mean probability below which a cluster that was shown is cut apart; see docs/grouping.md, "Stability"."""
+HELD, APART = 2.0, 0.75
+"""What the probability of a pair is multiplied with that was in one cluster, or in two. Source: docs/grouping.md,
+"Stability"."""
+_MOST_ROUNDS = 20
 
 Rows = npt.NDArray[np.int64]
 
 
-def hold_together(groups: Rows, edges: Edges, previous: Rows) -> Rows:
-    """Groups int64 (n,), any numbering, in which parts of one former cluster are joined while their mean holds.
+def find_groups(n: int, edges: Edges, min_mean: float) -> Rows:
+    """Group of every point, int64 (n,), any numbering: average linkage down to a mean probability of `min_mean`."""
+    return _link(n, edges, 1.0 - edges.distance, min_mean)
 
-    A part is a group whose points were all in that cluster, or in none; points that were in none hold nothing. With the
-    result as `previous` the same groups come out again.
 
-    Args:
-        groups: int64 (n,), group of every point.
-        edges: probabilities between points, distance is 1 - probability.
-        previous: int64 (n,), cluster of every point before, -1 none.
+def hold_groups(n: int, edges: Edges, min_mean: float, previous: Rows) -> Rows:
+    """The same where `previous`, int64 (n,), -1 none, counts as evidence.
+
+    Repeated with its own result until that stays: so the next grouping of the same points finds the same groups.
     """
-    n = len(groups)
-    groups = np.unique(groups, return_inverse=True)[1]
-    former = former_clusters(groups, previous)
-    left, right = groups[edges.left], groups[edges.right]
-    among = np.flatnonzero((left != right) & (former[left] == former[right]) & (former[left] >= 0))
-    keys = np.minimum(left, right)[among] * n + np.maximum(left, right)[among]
-    pairs, of_pair = np.unique(keys, return_inverse=True)
-    weights = np.bincount(of_pair, 1.0 - edges.distance[among], minlength=len(pairs)).astype(np.float64)
-    sizes = np.bincount(groups).astype(np.float64)
-    merges = average_linkage(pairs // max(n, 1), pairs % max(n, 1), weights, sizes, min_mean=MIN_MEAN_HELD)
-    held: Rows = cut_tree(len(sizes), merges, MIN_MEAN_HELD)[groups]
-    return held
+    for _ in range(_MOST_ROUNDS):
+        groups = _link(n, edges, _weights(edges, previous), min_mean)
+        found = np.where(np.bincount(groups, minlength=n)[groups] > 1, groups, -1) if n else groups
+        if np.array_equal(number_by_first_row(found), number_by_first_row(previous)):
+            break
+        previous = found
+    return groups
 
 
 def former_clusters(groups: Rows, previous: Rows) -> Rows:
@@ -51,3 +49,16 @@ def former_clusters(groups: Rows, previous: Rows) -> Rows:
     np.minimum.at(least, groups[known], previous[known])
     np.maximum.at(most, groups[known], previous[known])
     return np.where(least == most, most, -1)
+
+
+def _weights(edges: Edges, previous: Rows) -> npt.NDArray[np.float64]:
+    """Probability of every edge, more where both sides were together, less where they were in two clusters."""
+    has_company = np.bincount(previous[previous >= 0], minlength=1)[previous] > 1
+    former = np.where((previous >= 0) & has_company, previous, -1)
+    left, right = former[edges.left], former[edges.right]
+    return (1.0 - edges.distance) * np.where((left < 0) | (right < 0), 1.0, np.where(left == right, HELD, APART))
+
+
+def _link(n: int, edges: Edges, weights: npt.NDArray[np.float64], min_mean: float) -> Rows:
+    merges = average_linkage(edges.left, edges.right, weights, np.ones(n), min_mean=min_mean)
+    return cut_tree(n, merges, min_mean)

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soulcaster.clustering.features import Pairs
-from soulcaster.clustering.holding import hold_together
-from soulcaster.clustering.linkage import average_linkage, cut_tree
+from soulcaster.clustering.holding import find_groups, hold_groups
 from soulcaster.clustering.neighbors import Edges
 from soulcaster.clustering.scorer import Scorer, correct_base_rate, load_scorer, log_odds, weigh_time
 
@@ -84,15 +83,15 @@ def link_units(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Labels int64 (n,), -1 noise, and membership strengths float64 (n,): mean probability to the others, noise 0.
 
-    What was one cluster in `previous`, int64 (n,), -1 none, is held together a little longer, see `hold_together`; the
-    mask (n,) says of which points that is true.
+    What was one cluster in `previous`, int64 (n,), -1 none, is held together a little longer, see `hold_groups`; the
+    mask (n,) says which points are in a cluster that would be cut apart otherwise.
     """
     probability = 1.0 - edges.distance
-    merges = average_linkage(edges.left, edges.right, probability, np.ones(n), min_mean=MIN_MEAN_PROBABILITY)
-    groups = cut_tree(n, merges, MIN_MEAN_PROBABILITY)
-    held = groups if previous is None else hold_together(groups, edges, previous)
-    is_held = np.bincount(held, minlength=n)[held] > np.bincount(groups, minlength=n)[groups]
-    groups = held
+    anew = groups = find_groups(n, edges, MIN_MEAN_PROBABILITY)
+    if previous is not None:
+        groups = hold_groups(n, edges, MIN_MEAN_PROBABILITY, previous)
+    parts = np.unique(np.stack([groups, anew]), axis=1)[0]
+    is_held = np.bincount(parts, minlength=n)[groups] > 1
     sizes = np.bincount(groups, minlength=n)[groups] if n else np.empty(0, dtype=np.int64)
     labels = np.where(sizes >= min_cluster_size, groups, -1)
     inside = (groups[edges.left] == groups[edges.right]) & (labels[edges.left] >= 0)
