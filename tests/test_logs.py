@@ -83,3 +83,31 @@ def test_a_grouping_names_its_run_and_project(settings, caplog: pytest.LogCaptur
     [record] = [each for each in caplog.records if each.name == "soulcaster.recluster"]
     line = json.loads(logs.JsonLines().format(record))
     assert (report.run_id, made.PROJECT) == (line["run_id"], line["project"])
+
+
+FLOW_PROCESS = """
+import logging
+from prefect.logging.configuration import setup_logging
+from soulcaster import logs
+from soulcaster.settings import load_settings
+setup_logging()
+secret = load_settings().gemini_api_key.get_secret_value()
+with logs.bound(job_id="j1"):
+    logging.getLogger("soulcaster.fix").info("moved %s", secret)
+logging.getLogger("prefect.worker").error("asked with %s", secret)
+"""
+
+
+def test_processes_of_prefect_write_the_same_lines(tmp_path):
+    """Under the configuration that `up` gives them: ids, run, and no secret in Prefect's own lines either."""
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(tmp_path),
+           "SOULCASTER_GEMINI_API_KEY": CANARY,
+           "PREFECT_LOGGING_SETTINGS_PATH": str(ROOT / "infra/prefect/logging-json.yml"),
+           "PREFECT_LOGGING_TO_API_ENABLED": "false", "PREFECT__FLOW_RUN_ID": "f1"}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", FLOW_PROCESS], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    ours, prefects = map(json.loads, done.stderr.splitlines())
+    assert ("j1", "f1", "moved [secret]") == (ours["job_id"], ours["flow_run_id"], ours["message"])
+    assert ("prefect.worker", "asked with [secret]") == (prefects["logger"], prefects["message"])
