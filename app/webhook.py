@@ -15,6 +15,7 @@ from app.health import add_health
 from app.metrics import add_metrics
 from app.receiver.bounds import Bounds
 from app.receiver.intake import make_intake
+from app.receiver.page import add_page
 from app.receiver.starting import make_starting
 from soulcaster import __version__, logs
 from soulcaster.settings import Settings, load_settings
@@ -59,6 +60,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
             "/ingest/manual or /ingest/generic/NAME.",
         )
 
+    add_page(app)
     add_metrics(app, settings)
     add_health(app, settings)
     add_problem_answers(app)

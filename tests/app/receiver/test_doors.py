@@ -199,6 +199,21 @@ def test_description_names_every_door_and_its_proof(client: TestClient):
     assert "application/problem+json" in sentry["responses"]["413"]["content"]
 
 
+def test_description_is_a_page_that_needs_nothing_from_elsewhere(client: TestClient):
+    """Every door of the description with its parameters and answers; no script, no style, no other host."""
+    page = client.get("/docs")
+    described = client.get("/openapi.json").json()
+
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            _, _, part = page.text.partition(f"<h2>{method.upper()} {path}</h2>")
+            part = part.partition("<h2>")[0]
+            for shown in [*operation["responses"], *(each["name"] for each in operation.get("parameters", []))]:
+                assert f"<td>{shown}</td>" in part, (path, shown)
+    assert not any(mark in page.text for mark in ("<script", "<link", "<style", "src=", "http://", "https://"))
+
+
 def fuzz(operation: Any, mode: GenerationMode, checks: list[Any], seen: set[int]) -> None:
     """A few requests made from the operation's description, each looked at by the checks."""
 
