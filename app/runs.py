@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -52,8 +53,8 @@ def api_url() -> str:
 
 
 def ui_url() -> str:
-    """Address of Prefect's own screens."""
-    return api_url().removesuffix("/").removesuffix("/api")
+    """Address of Prefect's own screens as people reach them: PREFECT_UI_URL, else where its API is."""
+    return os.environ.get("PREFECT_UI_URL", "").rstrip("/") or api_url().removesuffix("/").removesuffix("/api")
 
 
 def list_deployments() -> list[Deployment]:

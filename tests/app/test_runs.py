@@ -76,3 +76,12 @@ def test_a_server_that_is_away_is_a_sentence(monkeypatch):
 
     with pytest.raises(TransientError, match="soulcaster up"):
         runs.list_runs()
+
+
+def test_links_lead_to_where_people_reach_prefect(monkeypatch: pytest.MonkeyPatch):
+    """Inside a network of containers the API has another name than its pages have for people."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://server:4200/api")
+    inside = runs.ui_url()
+    monkeypatch.setenv("PREFECT_UI_URL", "http://127.0.0.1:4200/")
+
+    assert ("http://server:4200", "http://127.0.0.1:4200") == (inside, runs.ui_url())
