@@ -54,18 +54,35 @@ def test_every_command_says_whether_it_ran():
 
 
 def test_what_the_page_names_is_there():
-    """Files that it links to or names exist, and its example of secrets has every one that the compose file gives."""
+    """Files that it links to or names exist."""
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", PAGE)]
     named = re.findall(r"(?<![\w/.])((?:infra|agent|docs)/[\w./-]+\w)", PAGE.replace("`", " "))
-    example = json.loads(
-        re.search(r"cat >app.json <<END[^\n]*\n(.*?)END\n", PAGE, re.DOTALL)[1].replace(
-            '"$(openssl rand -hex 24)"', '"x"'
-        )
-    )
-
     assert [] == [link for link in links if link and not (ROOT / "docs" / link).exists()]
     assert [] == [name for name in named if not (ROOT / name).exists()]
-    assert set(yaml.safe_load((COMPOSE / "compose.yaml").read_text())["secrets"]) == set(example) - {"NOTES_TOKEN"}
+
+
+def test_the_answers_that_the_page_writes_are_json(tmp_path: Path):
+    """Its here-documents, run as they stand: variables of the example, and every secret that the compose file gives."""
+    found = re.findall(r"(?ms)^cat >(\S+) (<<'?END'?)[^\n]*\n(.*?^END)$", PAGE)
+    for name, begin, rest in found:
+        subprocess.run(["bash", "-euc", f"cat >{name} {begin}\n{rest}\n"], cwd=tmp_path, check=True)
+    answers, secrets = (json.loads((tmp_path / name).read_text()) for name, _, _ in found)
+
+    variables = (ROOT / "infra" / "terraform" / "examples" / "team" / "variables.tf").read_text()
+    assert set(answers) <= set(re.findall(r'variable "(\w+)"', variables))
+    assert set(yaml.safe_load((COMPOSE / "compose.yaml").read_text())["secrets"]) == set(secrets) - {"NOTES_TOKEN"}
+    assert 48 == len(secrets["PREFECT_SERVER_DATABASE_PASSWORD"])
+
+
+def test_git_ignores_what_holds_answers_and_secrets():
+    """Nothing of one's own that the page has one write is committed by a careless `git add`."""
+    written = [
+        f"infra/terraform/examples/team/{name}" for name in ("terraform.tfvars.json", "app.json", "first.tfplan")
+    ]
+    written += [f"infra/compose/{name}" for name in (".env", "settings.env", "secrets/SOULCASTER_RECEIVER_TOKEN")]
+    said = subprocess.run(["git", "check-ignore", *written], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert written == said.stdout.split()
 
 
 def test_secrets_become_files_of_one_user(folder: Path):
