@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from soulcaster import __version__, db, vector_index
 from soulcaster.db.copying import copy_store, count_rows
+from soulcaster.db.erasure import Mark
 from soulcaster.erase import list_all_marks, take_over
 from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings
@@ -56,7 +57,7 @@ class BackupReport(BaseModel):
     n_bytes: int
     n_removed: int = Field(0, description="Older backups that were deleted.")
     moved_to: str = Field("", description="Where the home that stood in the way went.")
-    note: str = Field("", description="Why an erasure could not be done again yet; empty when nothing is left to do.")
+    note: str = Field("", description="What is left to do about erasures since the backup; empty for nothing.")
 
 
 def backup(
@@ -125,18 +126,27 @@ def restore(settings: Settings, source: Path, *, on_progress: Callable[[int, int
             _restore_file(source / name, aside / name, stored)
         own = settings.model_copy(update={"home": aside})
         db.migrate(own.duckdb_path)
-        marks = list_all_marks(settings) if settings.duckdb_path.exists() else {}
+        marks, note = _read_marks(settings)
         moved_to = _swap(settings, home, aside)
     except OSError as error:
         raise PermanentError(f"Restoring {str(source)!r} failed: {error.strerror}; nothing was changed.") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     report = _report(source, manifest, moved_to=moved_to)
+    report.note = note
     try:
         take_over(settings, marks, actor="restore")
     except PermanentError as error:  # the backup is back and the marks are in it: the nightly flow ends what is left
         report.note = str(error)
     return report
+
+
+def _read_marks(settings: Settings) -> tuple[dict[str, list[Mark]], str]:
+    """Who was erased in the home that stands in the way, and why that is not known; a damaged store is no obstacle."""
+    try:
+        return (list_all_marks(settings) if settings.duckdb_path.exists() else {}), ""
+    except PermanentError as error:
+        return {}, f"Who was erased since the backup is not known, erase them again: {error}"
 
 
 def newest_backup(settings: Settings) -> datetime | None:

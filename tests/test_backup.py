@@ -178,3 +178,15 @@ def test_the_commands_make_list_and_put_back(full, tmp_path, monkeypatch):
     assert 4 == made.query(full, "SELECT count(*) FROM items")[0][0]
     wrong = CliRunner().invoke(app, ["restore", str(tmp_path)])
     assert isinstance(wrong.exception, PermanentError)
+
+
+def test_a_damaged_store_does_not_stand_in_the_way_of_its_restore(full, tmp_path):
+    """That is what backups are for; who was erased since cannot be read there, and the report says so."""
+    before = contents(full)
+    made_at = backup(full, tmp_path / "backups")
+    full.duckdb_path.write_bytes(b"torn" * 4096)
+
+    report = restore(full, Path(made_at.path))
+
+    assert before == contents(full)
+    assert "erase them again" in report.note

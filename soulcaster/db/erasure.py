@@ -87,7 +87,9 @@ def list_marks(con: duckdb.DuckDBPyConnection, project_id: str) -> list[Mark]:
 
 
 def list_marked_projects(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Projects in which anybody was erased."""
+    """Projects in which anybody was erased; none in a store that is older than erasures."""
+    if not con.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'erasures'").fetchall():
+        return []
     return [name for (name,) in con.execute("SELECT DISTINCT project_id FROM erasures ORDER BY 1").fetchall()]
 
 
