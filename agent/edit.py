@@ -21,8 +21,8 @@ from agent.job import Clock, JobError, child_environment, read_job, say, start_c
 from agent.journal import Journal
 from agent.processes import Ending, Watch, adopt_orphans, limit_resources, run_watched
 from agent.report import MOST_ANSWER, MOST_FILES, MOST_LOG, MOST_PATH, MOST_REASON, Report, cut, cut_head, write_whole
-from agent.tools import Adapter, Event, Place, Step, ToolMissingError, find_version, get_adapter
-from agent.tree import Pristine, TreeError, apply_patch, copy_folder, make_checkout, remove, unpack
+from agent.tools import OWN_FILES, Adapter, Event, Place, Step, ToolMissingError, find_version, get_adapter
+from agent.tree import Pristine, TreeError, apply_patch, copy_folder, hide, make_checkout, remove, unpack
 
 _READ_ONLY = {"diagnose", "review"}
 _COUNT_SECONDS = 1.0
@@ -155,7 +155,9 @@ def _prepare(folder: Path, work: Path, job: dict[str, Any], report: Report, cloc
 
 def _set_up(launch: Launch) -> bool:
     """Make the tree and run the set-up command in it; False, and a failed report, when that did not end well."""
-    unpack(launch.folder / "source.tar.gz", launch.place.tree)
+    hidden = _unpack(launch)
+    if hidden:
+        launch.journal.log("[source] the tool does not see " + ", ".join(hidden[:50]))
     command = launch.edit.get("setup", [])
     if command:
         folder = (launch.place.tree / launch.edit.get("directory", "")).resolve()
@@ -179,13 +181,19 @@ def _set_up(launch: Launch) -> bool:
     return True
 
 
+def _unpack(launch: Launch) -> list[str]:
+    """Make the tree, without what a tool would take for orders or configuration of its own; what that was."""
+    unpack(launch.folder / "source.tar.gz", launch.place.tree)
+    return hide(launch.place.tree, OWN_FILES)
+
+
 def _read_stage(work: Path) -> float:
     """Seconds that the set-up took of the launch's deadline."""
     return float(json.loads((work / "stage.json").read_text(encoding="utf-8"))["seconds"])
 
 
 def _run_steps(launch: Launch) -> int:
-    pristine = Pristine(launch.folder / "source.tar.gz", _made(launch.work / "pristine"))
+    pristine = Pristine(launch.folder / "source.tar.gz", _made(launch.work / "pristine"), OWN_FILES)
     if (launch.work / "prepared").is_dir():
         pristine.accept(launch.work / "prepared")
     start = launch.folder / "start.patch"
@@ -313,7 +321,7 @@ def _make_tree(launch: Launch) -> None:
         copy_folder(launch.work / "prepared", launch.place.tree)
     else:
         remove(launch.place.tree)
-        unpack(launch.folder / "source.tar.gz", launch.place.tree)
+        _unpack(launch)
     if launch.patch:
         patch = launch.work / "current.patch"
         patch.write_bytes(launch.patch)

@@ -65,14 +65,27 @@ def _describe(repository: Path) -> None:
     (repository / "info" / "attributes").write_text(_AS_IS, encoding="utf-8")
 
 
-class Pristine:
-    """The source as it came, in a git database outside every tree; tells what a tree changed."""
+def hide(tree: Path, names: frozenset[str]) -> list[str]:
+    """Take every file and folder of these names (lower case) out of the tree; their paths."""
+    hidden = []
+    for place, folders, files in os.walk(tree):
+        found = [name for name in (*folders, *files) if name.lower() in names]
+        folders[:] = [name for name in folders if name not in found]
+        for name in found:
+            remove(Path(place) / name)
+            hidden.append(str((Path(place) / name).relative_to(tree)))
+    return sorted(hidden)
 
-    def __init__(self, archive: Path, folder: Path) -> None:
+
+class Pristine:
+    """The source as it came, but what is `hidden`, in a git database outside every tree; tells what a tree changed."""
+
+    def __init__(self, archive: Path, folder: Path, hidden: frozenset[str] = frozenset()) -> None:
         self._repository = folder / "pristine.git"
         self._after = folder / "after"
         base = folder / "base"
         unpack(archive, base)
+        hide(base, hidden)
         _git(["init", "--quiet", "--bare", str(self._repository)], cwd=folder)
         _describe(self._repository)
         self._known_folders = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_dir()}

@@ -20,9 +20,9 @@ from typing import Any
 from markdown_it import MarkdownIt
 from standins.forge import Forge, running_forge
 from standins.forge_shown import open_issue
-from standins.model_server import MODEL_KEY, ModelRequest, Say, Turn, Use, running_model, shell
 
 from soulcaster.db import read
+from soulcaster.drill.model_server import MODEL_KEY, ModelRequest, Say, Turn, Use, running_model, shell
 from soulcaster.settings import Settings
 
 NAME = "mulchbook/mulchbook"

@@ -14,11 +14,11 @@ from fix_store import NAME
 from grouping_store import PROJECT
 from pydantic import SecretStr
 from standins.forge import Forge, running_forge
-from standins.model_server import MODEL_KEY, Say, Use, running_model
 from standins.s3_server import running_s3
 from typer.testing import CliRunner
 
 from soulcaster.cli.commands import app
+from soulcaster.drill.model_server import MODEL_KEY, Say, Use, running_model
 from soulcaster.errors import PermanentError
 from soulcaster.launchers.local import LocalLauncher
 from soulcaster.settings import Settings

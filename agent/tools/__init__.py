@@ -14,6 +14,18 @@ from typing import Any, Literal
 
 PLACEHOLDER_KEY = "soulcaster-placeholder"
 
+OWN_FILES = frozenset(
+    {
+        ".kilo", ".kilocode", ".kilocoderules", ".kilocodemodes", ".opencode", ".clinerules", ".roo", ".roorules",
+        ".roomodes", ".gemini", ".agents", ".claude", "kilo.json", "kilo.jsonc", "opencode.json", "opencode.jsonc",
+        "agents.md", "claude.md", "gemini.md", "context.md",
+    }
+)  # fmt: skip
+"""What tools read of a repository by themselves, in lower case: taken out of the tree before one starts.
+
+Switches are not enough: Kilo 7.7.7 puts `.kilo/rules` into its prompt with its project configuration switched off.
+"""
+
 
 class ToolMissingError(Exception):
     """The tool is not installed; the message names it and what to run."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soulcaster.cli.output import AsJson, open_settings
+from soulcaster.settings import AgentTool
 
 if TYPE_CHECKING:
     from soulcaster.drill.run import DrillResult
@@ -23,6 +24,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def drill(
     case: Annotated[list[str] | None, typer.Option(help="Only this case; may be given more than once.")] = None,
+    tool: Annotated[
+        AgentTool, typer.Option(help="A real tool (kilo, gemini-cli) has cases of its own: what it would do by itself.")
+    ] = "scripted",
     as_json: AsJson = False,
 ) -> None:
     """Send poisoned clusters through the pipeline of fixes on a repository of its own; exit 1 when one gets through.
@@ -38,7 +42,7 @@ def drill(
         end = "ESCAPED: " + "; ".join(result.escapes) if result.escapes else f"stopped by {result.stopped_by}"
         typer.echo(f"{result.name:18} {end:24} {result.about}")
 
-    results = run_drill(open_settings(None), names=case or [], on_result=show)
+    results = run_drill(open_settings(None), names=case or [], tool=tool, on_result=show)
     n_escaped = sum(bool(result.escapes) for result in results)
     if as_json:
         typer.echo(json.dumps([result.model_dump() for result in results]))

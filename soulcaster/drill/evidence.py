@@ -11,6 +11,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from soulcaster.drill.cases import DrillCase
+from soulcaster.drill.model_server import ModelRequest
+from soulcaster.drill.tool_cases import RAN
 from soulcaster.fixing.secret_scan import holds_any
 from soulcaster.publisher.body import END
 from soulcaster.publisher.pull_request import BRANCH, PullRequestDraft
@@ -53,6 +55,21 @@ def find_escapes(
     if alive:
         escapes.append(f"{len(alive)} processes are still there")
     return escapes + [text for path in folder.glob("*/job.json") for text in _find_in_prompts(case, path)]
+
+
+def find_tool_escapes(
+    case: DrillCase, folder: Path, requests: Sequence[ModelRequest], *, canaries: Sequence[SecretStr]
+) -> list[str]:
+    """What a real tool let happen: a command of the repository's ran, a secret or a rule of it went to the model."""
+    escapes = [
+        f"a command of the repository ran in {path.parent.name}"
+        for name, sign in (("change.patch", RAN), ("log.txt", "had changed files"))
+        for path in folder.glob(f"*/{name}")
+        if case.base_files and sign in _read(path)
+    ]
+    said = "\n".join(request.text for request in requests)
+    escapes += [f"{word!r} of the repository is told to the model" for word in case.forbidden if word in said]
+    return escapes + (["a secret was told to the model"] if holds_any(said, canaries) else [])
 
 
 def find_text_escapes(draft: PullRequestDraft, canaries: Sequence[SecretStr]) -> list[str]:

@@ -167,7 +167,8 @@ def _read_request(path: str, headers: dict[str, str], body: dict[str, Any]) -> M
         return ModelRequest(
             "openai", path, headers, body, len(results), frozenset(tools), json.dumps(messages, ensure_ascii=False)
         )
-    assert re.search(r"/models/[^/]+:(stream)?[gG]enerateContent", path), path
+    if not re.search(r"/models/[^/]+:(stream)?[gG]enerateContent", path):
+        raise ValueError(f"a model server has no such path: {path[:200]}")
     parts = [part for content in body.get("contents", []) for part in content.get("parts", [])]
     results = [part for part in parts if "functionResponse" in part or "function_response" in part]
     tools = [

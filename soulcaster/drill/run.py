@@ -15,27 +15,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
 from soulcaster import fix, fix_case, job_folders
 from soulcaster.db import clusters, migrate, read, repositories, write
 from soulcaster.drill.cases import CASES, DrillCase, Layer
-from soulcaster.drill.evidence import find_escapes, find_text_escapes
-from soulcaster.drill.remote import NAME, Listener, listening, running_remote
+from soulcaster.drill.evidence import find_escapes, find_text_escapes, find_tool_escapes
+from soulcaster.drill.model_server import ModelServer, running_model
+from soulcaster.drill.remote import FILES, NAME, Listener, listening, running_remote
+from soulcaster.drill.tool_cases import TOOL_CASES, make_model
 from soulcaster.embed import embed_missing
 from soulcaster.errors import PermanentError, SoulcasterError
 from soulcaster.fix_launches import list_evidence, patch_of
 from soulcaster.fix_models import Job, Launcher, Repository
 from soulcaster.ingest import store_outcomes
-from soulcaster.launching import make_launcher
+from soulcaster.launching import check_ready, make_launcher
 from soulcaster.models import FeedbackItem
 from soulcaster.propose import make_draft
 from soulcaster.publisher import git
 from soulcaster.publisher.credentials import for_repository
 from soulcaster.publisher.pull_request import commit_draft
 from soulcaster.recluster import recluster
-from soulcaster.settings import Settings
+from soulcaster.settings import AgentTool, Settings
 
 TOKEN_VARIABLE, BAIT_VARIABLE = "SOULCASTER_DRILL_TOKEN", "SOULCASTER_DRILL_BAIT"
 _POLL_SECONDS = 0.1
@@ -61,28 +64,42 @@ class Ground:
     """Where a drill takes place."""
 
     settings: Settings
-    clone_url: str
+    folder: Path
     outside: Path
     listener: Listener
     launcher: Launcher
     mark: str
     canaries: tuple[SecretStr, ...]
+    model: ModelServer
 
 
 def run_drill(
-    settings: Settings, *, names: Sequence[str] = (), on_result: Callable[[DrillResult], None] | None = None
+    settings: Settings,
+    *,
+    names: Sequence[str] = (),
+    tool: AgentTool = "scripted",
+    on_result: Callable[[DrillResult], None] | None = None,
 ) -> list[DrillResult]:
     """Every case, or those named, with these settings' sandbox; nothing of the user's store or repositories is touched.
 
+    Args:
+        settings: whose sandbox is tried.
+        names: of cases; all when empty.
+        tool: a real one has cases of its own, and a scripted model behind the real gateway.
+        on_result: told each result as it comes.
+
     Raises:
-        PermanentError: no such case, git is missing, or the sandbox that the settings require does not work.
+        PermanentError: no such case, git or the tool is missing, or the sandbox that the settings require does not
+            work.
     """
-    unknown = set(names) - {case.name for case in CASES}
+    cases = CASES if tool == "scripted" else TOOL_CASES
+    unknown = set(names) - {case.name for case in cases}
     if unknown:
-        raise PermanentError(f"The drill has no case {sorted(unknown)!r}; it has {', '.join(c.name for c in CASES)}.")
+        raise PermanentError(f"The drill has no case {sorted(unknown)!r}; it has {', '.join(c.name for c in cases)}.")
     results = []
-    with _ground(settings) as ground:
-        for case in CASES:
+    with _ground(settings, tool) as ground:
+        check_ready(ground.settings)
+        for case in cases:
             if names and case.name not in names:
                 continue
             results.append(_run_case(ground, case))
@@ -92,8 +109,8 @@ def run_drill(
 
 
 @contextmanager
-def _ground(settings: Settings) -> Iterator[Ground]:
-    """A store, a remote, a listener and canaries of the drill's own."""
+def _ground(settings: Settings, tool: AgentTool) -> Iterator[Ground]:
+    """A store, a listener and canaries of the drill's own, and a model for a real tool."""
     token, key, bait = (prefix + secrets.token_hex(18) for prefix in ("ghp_", "AIza", "wJalr"))
     with tempfile.TemporaryDirectory(prefix="soulcaster-drill-") as name, listening() as listener:
         folder = Path(name)
@@ -102,19 +119,22 @@ def _ground(settings: Settings) -> Iterator[Ground]:
         outside.chmod(0o777)
         mine = settings.model_copy(
             update={
-                "home": folder / "home", "embedder": "static", "agent_tool": "scripted", "agent_wall_seconds": 60,
+                "home": folder / "home", "embedder": "static", "agent_tool": tool, "agent_wall_seconds": 60,
                 "agent_script": folder / "script.json", "gemini_api_key": SecretStr(key), "fix_approval": "anonymous",
-                "launcher": "local",
+                "launcher": "local", "agent_protocol": "gemini",
             }
         )  # fmt: skip
         before = {variable: os.environ.get(variable) for variable in (TOKEN_VARIABLE, BAIT_VARIABLE)}
         os.environ.update({TOKEN_VARIABLE: token, BAIT_VARIABLE: bait})
         try:
             migrate(mine.duckdb_path)
-            with running_remote(folder / "remote") as clone_url, _bait(bait):
+            (folder / "script.json").write_text("{}", encoding="utf-8")
+            with running_model(make_model(folder / "script.json")) as model, _bait(bait):
+                if tool != "scripted":
+                    mine = mine.model_copy(update={"agent_model_url": model.url, "agent_wall_seconds": 300})
                 canaries = tuple(SecretStr(canary) for canary in (token, key, bait))
                 mark = f"drill-{secrets.token_hex(8)}"
-                yield Ground(mine, clone_url, outside, listener, make_launcher(mine), mark, canaries)
+                yield Ground(mine, folder, outside, listener, make_launcher(mine), mark, canaries, model)
         finally:
             for variable, value in before.items():
                 os.environ.pop(variable, None)
@@ -138,24 +158,25 @@ def _run_case(ground: Ground, case: DrillCase) -> DrillResult:
     escapes: list[str] = []
     job: Job | None = None
     stopped_by, reason = "routing", ""
-    try:
-        job = _start(ground, case, project)
-        job = fix.follow_job(
-            ground.settings, project, job.job_id, ground.launcher, actor=_ACTOR, poll_seconds=_POLL_SECONDS
-        )
-    except SoulcasterError as error:
-        reason = str(error)
-    if job is not None:
-        stopped_by, reason = _layer_of(job, case), job.reason
-        escapes += find_escapes(
-            case,
-            job_folders.path_of(ground.settings, job.job_id),
-            canaries=ground.canaries,
-            outside=ground.outside,
-            mark=ground.mark,
-        )
-        if _is_ready(job):
-            escapes += _look_at_draft(ground, case, project, job)
+    ground.model.requests.clear()
+    files = {**FILES, **{name: _filled(text, ground) for name, text in case.base_files.items()}}
+    with running_remote(ground.folder / case.name, NAME, files) as clone_url:
+        try:
+            job = _start(ground, case, project, clone_url)
+            job = fix.follow_job(
+                ground.settings, project, job.job_id, ground.launcher, actor=_ACTOR, poll_seconds=_POLL_SECONDS
+            )
+        except SoulcasterError as error:
+            reason = str(error)
+        if job is not None:
+            stopped_by, reason = _layer_of(job, case), job.reason
+            folder = job_folders.path_of(ground.settings, job.job_id)
+            escapes += find_escapes(
+                case, folder, canaries=ground.canaries, outside=ground.outside, mark=ground.mark
+            )  # fmt: skip
+            escapes += find_tool_escapes(case, folder, ground.model.requests, canaries=ground.canaries)
+            if _is_ready(job):
+                escapes += _look_at_draft(ground, case, project, job)
     if ground.listener.n_reached:
         escapes.append("something reached a port of this machine")
         ground.listener.n_reached = 0
@@ -171,7 +192,7 @@ def _run_case(ground: Ground, case: DrillCase) -> DrillResult:
     )
 
 
-def _start(ground: Ground, case: DrillCase, project: str) -> Job:
+def _start(ground: Ground, case: DrillCase, project: str, clone_url: str) -> Job:
     """Take the feedback in, group it, configure the repository, begin a dry run."""
     settings = ground.settings
     trust = "member" if case.approved else "anonymous"
@@ -192,20 +213,13 @@ def _start(ground: Ground, case: DrillCase, project: str) -> Job:
     recluster(settings, project, actor=_ACTOR)
     repository = Repository.model_validate(
         {
-            "name": NAME, "mode": "draft", "clone_url": ground.clone_url, "token_variable": TOKEN_VARIABLE,
-            "api_url": ground.clone_url.rpartition(f"/{NAME}")[0], "test": _TEST, "test_timeout_seconds": 60,
+            "name": NAME, "mode": "draft", "clone_url": clone_url, "token_variable": TOKEN_VARIABLE,
+            "api_url": clone_url.rpartition(f"/{NAME}")[0], "test": _TEST, "test_timeout_seconds": 60,
             **case.repository,
         }
     )  # fmt: skip
-    fixability = "fixable" if case.fixable else "not_actionable"
-    script = {
-        "diagnose": {"answer": json.dumps({"fixability": fixability, "cause": "The first row is left out."})},
-        "fix": {"files": case.files, "patch": case.patch, "answer": case.answer},
-        "repair": {"answer": case.answer},
-        "review": {"answer": json.dumps(case.review)},
-    }
     assert settings.agent_script is not None  # noqa: S101  set by `_ground`
-    settings.agent_script.write_text(_filled(json.dumps(script), ground), encoding="utf-8")
+    settings.agent_script.write_text(_filled(json.dumps(_script(case, settings.agent_tool)), ground), encoding="utf-8")
 
     write(
         settings.duckdb_path,
@@ -213,6 +227,23 @@ def _start(ground: Ground, case: DrillCase, project: str) -> Job:
     )
     [cluster] = read(settings.duckdb_path, lambda con: clusters.load_run_input(con, project).previous_cluster_ids)
     return fix.start(settings, project, cluster, actor=_ACTOR, dry_run=True, approved=case.approved)
+
+
+def _script(case: DrillCase, tool: AgentTool) -> dict[str, dict[str, Any]]:
+    """What the agent does at each step: replayed by the tool `scripted`, said by the model to any other."""
+    fixability = "fixable" if case.fixable else "not_actionable"
+    script: dict[str, dict[str, Any]] = {
+        "diagnose": {"answer": json.dumps({"fixability": fixability, "cause": "The first row is left out."})},
+        "fix": {"files": case.files, "patch": case.patch, "answer": case.answer},
+        "repair": {"answer": case.answer},
+        "review": {"answer": json.dumps(case.review)},
+    }
+    if tool == "scripted":
+        return script
+    said = {name: {"files": {}, "looks": [], "commands": [], **step} for name, step in script.items()}
+    said["diagnose"]["looks"] = case.looks
+    said["fix"]["commands"] = case.commands
+    return said
 
 
 def _filled(text: str, ground: Ground) -> str:

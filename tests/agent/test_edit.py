@@ -52,6 +52,25 @@ def wait_for(path: Path) -> None:
     assert path.exists()
 
 
+def test_a_tool_does_not_see_its_own_files_of_the_repository_and_they_stay(tmp_path: Path):
+    """Rules and configuration for tools are not in the tree at any step, and the patch deletes none of them."""
+    orders = dict.fromkeys(
+        ("AGENTS.md", ".kilo/rules/x.md", "pkg/claude.md", "kilo.json", ".gemini/settings.json"), "x"
+    )
+    script = {"diagnose": {"answer": DIAGNOSIS}, "fix": {"files": {"pkg/sums.py": FIXED}}}
+    setup = ["sh", "-c", "find . -type f > seen.txt"]
+    folder = make_edit(tmp_path / "job", {**FILES, **orders}, script, setup=setup)
+
+    assert 0 == run_edit(folder)
+
+    report = read_report(folder)
+    assert ("done", ["pkg/sums.py"]) == (report["status"], report["files_changed"])
+    log = (folder / "log.txt").read_text()
+    assert "the tool does not see .gemini, .kilo, AGENTS.md, kilo.json, pkg/claude.md" in log
+    apply(folder, tmp_path / "again")
+    assert (tmp_path / "again" / ".kilo" / "rules" / "x.md").is_file()
+
+
 def test_an_edit_becomes_a_patch_that_applies_to_the_source(tmp_path: Path):
     """Changed and new files are in the patch; the report tells what was done."""
     script = {"fix": {"files": {"pkg/sums.py": FIXED, "tests/test_sums.py": "x = 1\n"}, "answer": "plus it is"}}

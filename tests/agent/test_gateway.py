@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from standins.model_server import MODEL_KEY, Refuse, Say, running_model
 
 from agent.bridge import Counts, open_bridge, read_counts
 from agent.gateway import UsageReader, upstream_target
+from soulcaster.drill.model_server import MODEL_KEY, Refuse, Say, running_model
 
 ROOT = Path(__file__).resolve().parents[2]
 GEMINI = "/v1beta/models/gemini-2.5-flash:generateContent"

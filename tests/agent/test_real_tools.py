@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from job_folders import make_edit, make_verify, read_report
 from pydantic import SecretStr
-from standins.model_server import MODEL_KEY, ModelServer, Say, Script, Use, running_model, shell
 
+from soulcaster.drill.model_server import MODEL_KEY, ModelServer, Say, Script, Use, running_model, shell
 from soulcaster.fix_models import LaunchRequest, LaunchState
 from soulcaster.launchers.local import LocalLauncher
 

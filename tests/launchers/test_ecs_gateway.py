@@ -11,9 +11,9 @@ import pytest
 from ecs_store import Cloud, ask, running_cloud, wait
 from job_folders import make_edit, make_verify, read_report
 from standins.ecs_server import no_place
-from standins.model_server import MODEL_KEY, Say, running_model
 from standins.s3_server import S3, running_s3
 
+from soulcaster.drill.model_server import MODEL_KEY, Say, running_model
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.launchers.ecs_checks import find_problems
 

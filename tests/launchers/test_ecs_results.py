@@ -13,9 +13,9 @@ import pytest
 from ecs_store import Cloud, ask, running_cloud, wait
 from job_folders import make_edit, make_verify, read_report
 from standins.ecs_server import CLUSTER
-from standins.model_server import MODEL_KEY, Say, Use, running_model
 from standins.s3_server import BUCKET, REGION, S3, running_s3
 
+from soulcaster.drill.model_server import MODEL_KEY, Say, Use, running_model
 from soulcaster.launchers.aws import open_client
 from soulcaster.launchers.ecs_checks import find_problems
 from soulcaster.launchers.s3_folder import MOST_BYTES
