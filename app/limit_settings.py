@@ -12,9 +12,13 @@ from app import queries
 from app.words import ROW_PIXELS, number, plain, table_height, told
 from soulcaster.db.jobs import sum_spent
 from soulcaster.repositories import find_switches_off
+from soulcaster.retain import days_kept
 from soulcaster.settings import Settings, load_settings
 
-_RETENTION = ("keep_proposals", "keep_runs_days")
+_KINDS = {
+    "payloads": "raw payloads", "quarantine": "held rows", "answers": "answers of the model",
+    "activity": "the activity log", "jobs": "folders of ended fixes", "logs": "log files",
+}  # fmt: skip
 
 
 def show() -> None:
@@ -27,10 +31,17 @@ def show() -> None:
     st.subheader("Kept how long", anchor=False)
     st.markdown(
         f"Every grouping is kept for **{settings.keep_runs_days:g} days**, those once on show for ever; of those never "
-        f"shown the newest **{settings.keep_proposals}** stay. Feedback is kept until its source takes it back."
+        f"shown the newest **{settings.keep_proposals}** stay. Feedback is kept until its source takes it back "
+        "or `soulcaster erase` forgets a person. " + _days(days_kept(settings))
     )
     st.subheader("All settings", anchor=False, help="As the app reads them; the worker reads its own environment.")
     _table(load_settings())
+
+
+def _days(kept: dict[str, float]) -> str:
+    """Days by kind as one sentence."""
+    parts = (f"{_KINDS[kind]} {f'{days:g} days' if days else 'for ever'}" for kind, days in kept.items())
+    return "Besides: " + ", ".join(parts) + "."
 
 
 def show_budget(settings: Settings) -> None:

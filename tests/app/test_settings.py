@@ -70,6 +70,15 @@ def test_variables_are_shown_as_set_or_not_and_never_what_is_in_them(open_page, 
         assert all("the-value" not in frame.value.to_csv() for frame in shown.dataframe)
 
 
+def test_limits_say_what_is_kept_how_long(open_page, settings, monkeypatch):
+    """Every kind that retention knows, with the days of today's settings; 0 is for ever."""
+    monkeypatch.setenv("SOULCASTER_KEEP_PAYLOADS_DAYS", "90")
+    text = said(open_page(settings.home, "settings", part="Limits"))
+
+    assert "raw payloads 90 days" in text
+    assert "the activity log for ever" in text
+
+
 def test_a_source_is_paused_by_name_of_the_person(open_page, settings):
     """The button does what it says, with a line in the log."""
     pull.add_source(settings, PROJECT, "reddit", "notesapp", parse_options("reddit", {}), actor="ann")
