@@ -162,18 +162,7 @@ def _event_of_shape(body: Record) -> str:
     """Name of an event that carries no issue and came without its header."""
     if "hook_id" in body or "zen" in body:
         return "ping"
-    known = (
-        "pull_request",
-        "label",
-        "milestone",
-        "release",
-        "check_run",
-        "workflow_run",
-        "commits",
-        "forkee",
-        "comment",
-    )
-    return next((slug(key) for key in known if key in body), "other")
+    return next((slug(key) for key in (*_OTHER_EVENT_KEYS, "comment") if key in body), "other")
 
 
 def _parse_event_thread(whole: Record, body: Record, thread: Record) -> FeedbackItem | Ignored:
