@@ -14,11 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
-from pydantic import SecretStr
 
 from soulcaster import job_folders, logs
 from soulcaster.db import jobs, read, repositories, triage, write
-from soulcaster.errors import PermanentError
 from soulcaster.fix_models import (
     FINAL_STATUSES,
     Job,
@@ -30,7 +28,7 @@ from soulcaster.fix_models import (
     Repository,
     Switch,
 )
-from soulcaster.settings import Settings, read_secret
+from soulcaster.settings import Settings
 
 _WORKING = ("launching", "running", "verifying", "publishing")
 _WORKED_ON = ("new", "triaged", "regressed", "fixing", "pr_open")
@@ -203,17 +201,6 @@ def find_exhausted(case: Case) -> str:
     if job.cost_usd >= settings.fix_job_cost_usd:
         return f"The job cost {job.cost_usd:.2f} USD, {settings.fix_job_cost_usd:.2f} allowed."
     return ""
-
-
-def list_secrets(settings: Settings, repository: Repository) -> list[SecretStr]:
-    """All secrets that this process holds or could read; none of them may leave by a patch or a bundle."""
-    fields = type(settings).model_fields
-    found = [value for name in fields if isinstance(value := getattr(settings, name), SecretStr)]
-    for variable in (repository.token_variable, repository.app_key_variable):
-        if variable:
-            with contextlib.suppress(PermanentError):  # not set: nothing that could leak
-                found.append(read_secret(variable))
-    return found
 
 
 def _waits(why: str) -> str:

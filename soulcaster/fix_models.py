@@ -77,6 +77,11 @@ class Repository(BaseModel):
     app_id: str = Field("", max_length=30, description="GitHub App; used in place of a token when given.")
     app_key_variable: str = Field("", max_length=100, description="Variable that holds the App's private key (PEM).")
 
+    @property
+    def secret_variables(self) -> tuple[str, str]:
+        """Variables that hold its secrets; '' where it names none."""
+        return self.token_variable, self.app_key_variable
+
 
 class LaunchRequest(BaseModel):
     """What a launcher is asked to start. The folder holds job.json and source.tar.gz, and gets what comes out."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from soulcaster import fix_launches, job_folders
-from soulcaster.fix_case import Case, Move, find_exhausted, find_hold, find_switch_off, list_secrets, sum_usage
+from soulcaster.fix_case import Case, Move, find_exhausted, find_hold, find_switch_off, sum_usage
 from soulcaster.fix_models import JobDetail, JobStatus, Launch, LaunchRequest, LaunchState, Proof
 from soulcaster.fixing import brief
 from soulcaster.fixing.patches import parse, split
@@ -20,6 +20,7 @@ from soulcaster.fixing.proof import judge
 from soulcaster.fixing.reports import Report
 from soulcaster.fixing.test_command import TestCommand, find
 from soulcaster.propose import propose
+from soulcaster.settings import list_secrets
 
 _BACKSTOP_SECONDS = 300
 """An agent ends itself at its deadline; this much later we end it."""
@@ -190,7 +191,7 @@ def _examine(case: Case, report: Report, patch: str) -> Move:
     findings = check(
         patch,
         case.repository,
-        list_secrets(settings, case.repository),
+        list_secrets(settings, case.repository.secret_variables),
         known_paths=job_folders.list_base_paths(settings, job.job_id),
     )
     detail = _answered(case.detail, report).model_copy(

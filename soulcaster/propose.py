@@ -15,12 +15,13 @@ import duckdb
 from soulcaster import fix_launches, job_folders
 from soulcaster.db import jobs, read
 from soulcaster.db.jobs import EvidenceRow
-from soulcaster.fix_case import Case, Move, find_switch_off, list_secrets
+from soulcaster.fix_case import Case, Move, find_switch_off
 from soulcaster.fix_models import Proof
 from soulcaster.fixing.brief import FixAnswer
 from soulcaster.fixing.patches import parse
 from soulcaster.fixing.paths import is_test_path
 from soulcaster.fixing.policy import check, is_blocked
+from soulcaster.settings import list_secrets
 
 if TYPE_CHECKING:
     from soulcaster.publisher.body import FixSummary
@@ -49,7 +50,7 @@ def propose(case: Case) -> Move | None:
     off = find_switch_off(case, "publishing")
     if off:
         return None if off == job.reason else Move("publishing", off)
-    findings = check(patch, case.repository, list_secrets(settings, case.repository))
+    findings = check(patch, case.repository, list_secrets(settings, case.repository.secret_variables))
     if is_blocked(findings):
         return Move("blocked", f"Policy stopped the patch before publishing: {findings[0].detail}.")
     credentials = for_repository(case.repository, timeout_seconds=settings.source_timeout_seconds)

@@ -20,7 +20,6 @@ from pydantic import SecretStr
 from soulcaster.db import comments as outbox
 from soulcaster.db import jobs, read, write
 from soulcaster.db import remarks as rows
-from soulcaster.fix_case import list_secrets
 from soulcaster.fix_models import (
     FINAL_STATUSES,
     FailedCheck,
@@ -36,7 +35,7 @@ from soulcaster.fixing.secret_scan import holds_any
 from soulcaster.publisher import comments
 from soulcaster.publisher.remarks import read_failures, read_remarks
 from soulcaster.publisher.watch import SeenPullRequest
-from soulcaster.settings import Settings
+from soulcaster.settings import Settings, list_secrets
 
 _MOST_JOBS = 1000
 
@@ -119,7 +118,7 @@ def _look(
     checks: list[FailedCheck] = []
     if pull.ci == "failing" and f"checks:{pull.head}" not in known:
         failures = read_failures(remote, pull.head, standing[0].base_commit)
-        checks = _cleaned(failures, list_secrets(settings, repository))
+        checks = _cleaned(failures, list_secrets(settings, repository.secret_variables))
     remarks = read_remarks(remote, pull.number, login, known=known)
     return _CameBack(pull, standing[0], checks, remarks) if checks or remarks else None
 

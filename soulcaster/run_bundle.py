@@ -18,9 +18,8 @@ from pydantic import SecretStr
 from soulcaster import __version__, job_folders
 from soulcaster.db import activity, jobs, read, repositories
 from soulcaster.errors import PermanentError
-from soulcaster.fix_case import list_secrets
 from soulcaster.fix_models import Job, JobDetail, Launch, Repository, Spent
-from soulcaster.settings import Settings
+from soulcaster.settings import Settings, list_secrets
 
 _MOST_FILE_BYTES = 5_000_000
 _LAUNCH_FILES = (
@@ -72,7 +71,7 @@ def write_bundle(
     told = _read(settings, project_id, job_id)
     folder = job_folders.path_of(settings, told.job.job_id)
     path = target or folder / "bundle.zip"
-    secrets = list_secrets(settings, _repository_of(told))
+    secrets = list_secrets(settings, _repository_of(told).secret_variables)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:

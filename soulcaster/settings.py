@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -254,6 +256,18 @@ def read_secret(name: str) -> SecretStr:
         )
     logs.hide([value])
     return SecretStr(value)
+
+
+def list_secrets(settings: Settings, variables: Iterable[str]) -> list[SecretStr]:
+    """All secrets that this process holds, or could read from these variables; '' names none.
+
+    What is not set cannot leak, so it is left out.
+    """
+    found = [value for name in type(settings).model_fields if isinstance(value := getattr(settings, name), SecretStr)]
+    for variable in filter(None, variables):
+        with contextlib.suppress(PermanentError):
+            found.append(read_secret(variable))
+    return found
 
 
 def load_settings() -> Settings:
