@@ -29,6 +29,8 @@ _CHUNK_PAIRS = 50_000
 _SAME_MOMENT_DAYS = 0.02
 """Half an hour: what lies closer together than that is equally close."""
 
+_MOST_NEWTON_STEPS, _LONGEST_STEP, _LAST_STEP = 50, 1.0, 1e-6
+
 _STRETCH, _MOST_SHIFT = 2.0, 3.0
 """The estimate moves half as far from the trained rate as the true one on sets the scorer never saw (docs/grouping.md,
 "The base rate"), so its move in log-odds is doubled; nothing moves further than the second."""
@@ -126,19 +128,39 @@ def weigh_time(
 ) -> npt.NDArray[np.float64]:
     """`probability`, float64 (m,), changed by how long after each other the texts came; NaN days change nothing.
 
-    The curve was fitted on trackers of many years, where closeness is rare. Over pairs of different problems, which the
-    less probable half is, a likelihood ratio cannot exceed 1 on average; where it does, in the feedback of one week,
-    all are close and it is scaled down to that.
+    Time says which pairs are the same problem, not how many are: where the curve would expect more of them than were
+    expected before, as in the feedback of one week, in which all are close, it is lowered until it does not.
     """
-    known = np.flatnonzero(~np.isnan(days_apart))
+    known = np.flatnonzero(~np.isnan(days_apart) & (probability > 0) & (probability < 1))
     if len(known) == 0:
         return probability
     before = probability[known]
-    ratio = np.exp(np.interp(scale_days(days_apart[known]), scorer.time_knots, scorer.time_steps))
-    ratio /= max(1.0, float(ratio[before <= np.median(before)].mean()))
+    given = np.interp(scale_days(days_apart[known]), scorer.time_knots, scorer.time_steps)
+    odds = np.log(before / (1 - before)) + given
+    missing, _ = missing_odds(odds, before, np.ones(len(odds)))
     changed = probability.copy()
-    changed[known] = np.round(before * ratio / (1 - before + before * ratio), 9)
+    changed[known] = np.round(1 / (1 + np.exp(-odds - min(missing, 0.0))), 9)
     return changed
+
+
+def missing_odds(
+    odds: npt.NDArray[np.float64],
+    wanted: npt.NDArray[np.float64] | npt.NDArray[np.bool_],
+    weight: npt.NDArray[np.float64],
+) -> tuple[float, float]:
+    """Log-odds to add to all of `odds`, so that they expect as many same pairs as `wanted` has, and how sure that is.
+
+    All are (m,), float64; `wanted` holds probabilities or truths. Newton's method.
+    """
+    missing, information = 0.0, 0.0
+    for _ in range(_MOST_NEWTON_STEPS):
+        expected = 1 / (1 + np.exp(-odds - missing))
+        information = float((weight * expected * (1 - expected)).sum())
+        step = float((weight * (wanted - expected)).sum()) / information
+        missing += float(np.clip(step, -_LONGEST_STEP, _LONGEST_STEP))
+        if abs(step) < _LAST_STEP:
+            break
+    return missing, information
 
 
 def top_reasons(scorer: Scorer, values: npt.NDArray[np.float32], limit: int = 3) -> list[list[tuple[str, float]]]:

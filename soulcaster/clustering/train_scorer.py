@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from soulcaster.clustering.features import FEATURES, measure_pairs
 from soulcaster.clustering.neighborhood import find_neighborhood
-from soulcaster.clustering.scorer import Scorer, log_odds, scale_days
+from soulcaster.clustering.scorer import Scorer, log_odds, missing_odds, scale_days
 from soulcaster.text import embedding_text
 
 DUPLICATE_SETS = ("labelled_dup_openoffice", "labelled_dup_firefox", "labelled_dup_seamonkey")
@@ -39,7 +39,6 @@ _IDS_A_DAY = {"labelled_dup_firefox": 200.0}
 from the same Bugzilla, has both; 176 a day from 2020 to 2025, and it was busier before."""
 
 _TIME_BINS = 14
-_MOST_NEWTON_STEPS, _LONGEST_STEP, _LAST_STEP = 50, 1.0, 1e-6
 
 _N_BINS = 48
 _ROUNDS = 200
@@ -226,27 +225,12 @@ def _fit_time(
     edges = np.unique(np.quantile(scaled[is_same], np.linspace(0, 1, _TIME_BINS + 1)[1:-1]))
     stretch = np.searchsorted(edges, scaled, side="right")
     filled = [part for part in (stretch == number for number in range(len(edges) + 1)) if is_same[part].any()]
-    found = [_missing_odds(odds[part], is_same[part], weight[part]) for part in filled]
+    found = [missing_odds(odds[part], is_same[part], weight[part]) for part in filled]
     middle = np.array([scaled[part].mean() for part in filled])
     steps = IsotonicRegression(increasing=False).fit_transform(
         middle, [missing for missing, _ in found], sample_weight=[information for _, information in found]
     )
     return middle.astype(np.float32), steps.astype(np.float32)
-
-
-def _missing_odds(
-    odds: npt.NDArray[np.float64], is_same: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    """Log-odds to add so that as many pairs are expected as are the same, and how sure that is. Newton's method."""
-    missing, information = 0.0, 0.0
-    for _ in range(_MOST_NEWTON_STEPS):
-        expected = 1 / (1 + np.exp(-odds - missing))
-        information = float((weight * expected * (1 - expected)).sum())
-        step = float((weight * (is_same - expected)).sum()) / information
-        missing += float(np.clip(step, -_LONGEST_STEP, _LONGEST_STEP))
-        if abs(step) < _LAST_STEP:
-            break
-    return missing, information
 
 
 def main() -> None:
