@@ -25,7 +25,7 @@ from soulcaster.clustering.features import FEATURES
 from soulcaster.clustering.grouping import group_items
 from soulcaster.clustering.neighbors import edges_from_neighbors, nearest_neighbors
 from soulcaster.clustering.quality import measure
-from soulcaster.clustering.scorer import Scorer, correct_base_rate, log_odds
+from soulcaster.clustering.scorer import Scorer, correct_base_rate, log_odds, weigh_time
 from soulcaster.embedders.minilm import MiniLMEmbedder
 
 OUT = Path(__file__).resolve().parent / "out"
@@ -119,6 +119,20 @@ def show_peers(matrix: np.ndarray, truth: np.ndarray, peer_python: str | None) -
             show(name, np.load(labels), truth)
 
 
+def ours(given: train_scorer.LabelledSet, scorer: Scorer, *, with_times: bool = True) -> np.ndarray:
+    """Our clusters of a set."""
+    return group_items(
+        given.matrix, np.arange(len(given.matrix)), titles=given.titles, bodies=given.bodies,
+        days=given.days if with_times else None, min_similarity=0.5, scorer=scorer,
+    ).labels  # fmt: skip
+
+
+def judge(scorer: Scorer, pairs: train_scorer.TrainingPairs) -> tuple[np.ndarray, np.ndarray]:
+    """Probability and truth of every pair."""
+    probability = correct_base_rate(scorer, log_odds(scorer, pairs.values))
+    return weigh_time(scorer, probability, pairs.days_apart), pairs.is_same
+
+
 def show_duplicates(
     sets: dict[str, train_scorer.LabelledSet],
     pairs: dict[str, list[train_scorer.TrainingPairs]],
@@ -133,23 +147,17 @@ def show_duplicates(
         given = sets[name]
         rest = [copy for other, copies in pairs.items() if other != name for copy in copies]
 
-        def ours(scorer: Scorer, given: train_scorer.LabelledSet = given) -> np.ndarray:
-            rows = np.arange(len(given.matrix))
-            return group_items(
-                given.matrix, rows, titles=given.titles, bodies=given.bodies, min_similarity=0.5, scorer=scorer
-            ).labels
-
         scorer = train_scorer.fit(rest, "without")
-        show("ours", ours(scorer), given.truth)
-        whole = pairs[name][0]
-        judged.append((correct_base_rate(scorer, log_odds(scorer, whole.values)), whole.is_same))
+        show("ours", ours(given, scorer), given.truth)
+        show("ours without times", ours(given, scorer, with_times=False), given.truth)
+        judged.append(judge(scorer, pairs[name][0]))
         show_peers(given.matrix, given.truth, peer_python)
         for signal, starts in SIGNALS.items() if ablate else ():
             columns = [at for at, column in enumerate(FEATURES) if column.startswith(starts)]
             blind = train_scorer.fit([without(copy, columns) for copy in rest], "blind")
             steps = blind.steps.copy()
             steps[columns] = 0.0
-            show(f"ours without {signal}", ours(blind._replace(steps=steps)), given.truth)
+            show(f"ours without {signal}", ours(given, blind._replace(steps=steps)), given.truth)
     return judged
 
 
