@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 import streamlit as st
@@ -15,13 +15,16 @@ from app.words import (
     SOURCE_LABELS,
     STATUS_LABELS,
     WEB_ADDRESS,
-    number,
     reader_zone,
+    short_number,
     table_height,
     title_of,
 )
 from soulcaster.db.cluster_facts import TREND_WEEKS
 from soulcaster.priority import POINTS
+
+if TYPE_CHECKING:
+    from soulcaster.similar import SimilarCluster
 
 _UNFILTERED: dict[str, Any] = {
     "q": "",
@@ -44,6 +47,7 @@ _WHEN_KNOWN = ("kind", "owner", "pr_url")
 _FOUND = ["title", "matched_by", *_FULL[1:]]
 _MATCHES = {"words": "🔤 words", "meaning": "💡 meaning", "both": "🔤💡 both"}
 _NEAR = ["title", "n_items", "shared"]
+_ALIKE = ["title", "n_items", "similarity"]
 
 
 def show(frame: pl.DataFrame, *, key: str) -> None:
@@ -82,6 +86,18 @@ def show_near(frame: pl.DataFrame, *, key: str) -> None:
         _NEAR,
         key,
     )
+
+
+def show_alike(found: Sequence[SimilarCluster], *, key: str) -> None:
+    """Draw clusters with their likeness; leaves the page when the reader picks one."""
+    rows = [(each.cluster_id, each.title, each.n_items, each.similarity) for each in found]
+    schema: dict[str, type[pl.DataType]] = {
+        "cluster_id": pl.String,
+        "title": pl.String,
+        "n_items": pl.Int64,
+        "similarity": pl.Float64,
+    }
+    _draw(_titled(pl.DataFrame(rows, schema=schema, orient="row")), _ALIKE, key)
 
 
 def restore_filters() -> None:
@@ -131,10 +147,11 @@ def _titled(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sources(entries: list[dict[str, Any]]) -> str:
-    """'💬 35  🐙 23': the icons of the sources with their counts, largest first."""
+    """'💬 35 🐙 23': the icons of the sources with their counts, largest first; thousands as 9.5k, so that all fit."""
     ordered = sorted(entries, key=lambda entry: -entry["value"])
-    return "  ".join(
-        f"{SOURCE_LABELS.get(entry['key'], entry['key']).split()[0]} {number(entry['value'])}" for entry in ordered
+    return " ".join(
+        f"{SOURCE_LABELS.get(entry['key'], entry['key']).split()[0]} {short_number(entry['value'])}"
+        for entry in ordered
     )
 
 
@@ -184,7 +201,7 @@ def _config() -> dict[str, Any]:
     config = st.column_config
     legend = ", ".join(SOURCE_LABELS.values())
     return {
-        "title": config.TextColumn("Cluster", width=275),
+        "title": config.TextColumn("Cluster", width=265),
         "priority": config.ProgressColumn(
             "Priority",
             format="%.0f",
@@ -203,7 +220,7 @@ def _config() -> dict[str, Any]:
             width=68,
             help="Distinct authors, and users as far as an error tracker counts.",
         ),
-        "sources": config.TextColumn("Sources", width=150, help=f"Items by source: {legend}"),
+        "sources": config.TextColumn("Sources", width=170, help=f"Items by source: {legend}"),
         "trend": config.LineChartColumn(
             f"{TREND_WEEKS} weeks",
             width=100,
@@ -220,4 +237,5 @@ def _config() -> dict[str, Any]:
             "Found by", width=90, help="Its words, what they mean, or both; the best match is first."
         ),
         "shared": config.TextColumn("Shares", width=160),
+        "similarity": config.NumberColumn("Likeness", format="%.2f", width=80, help="Cosine; 1 is the same."),
     }

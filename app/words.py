@@ -94,6 +94,14 @@ def number(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\u202f")
 
 
+def short_number(value: int) -> str:
+    """'87', '9.5k', '120k', '1.3M': for where room is short and the exact number stands elsewhere."""
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if value >= size:
+            return f"{value / size:.1f}".removesuffix(".0") + unit if value < 100 * size else f"{value // size}{unit}"
+    return str(value)
+
+
 def count(n: int, noun: str) -> str:
     """'1 item', '2 items'."""
     return f"{number(n)} {noun}{'' if n == 1 else 's'}"

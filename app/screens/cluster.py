@@ -179,20 +179,14 @@ def _history(view: ClusterView) -> None:
 
 
 def _alike(cluster_id: str) -> None:
-    """Clusters that say nearly the same in whatever words, each with a link."""
+    """Clusters that say nearly the same in whatever words."""
     st.subheader("Similar by meaning", anchor=False, help="By the vectors of its typical texts; 1 is the same.")
     with told():
         found = searching.find_alike(cluster_id)
         if not found:
             st.caption("No other cluster on show says something like it.")
-        for each in found:
-            label = f"{plain(title_of(each.title, each.cluster_id))} · {count(each.n_items, 'item')}"
-            st.page_link(
-                "screens/cluster.py",
-                label=f"{each.similarity:.2f} · {label}",
-                icon="🗂️",
-                query_params={"id": each.cluster_id},
-            )
+        else:
+            cluster_table.show_alike(found, key="alike")
 
 
 def _event(row: dict[str, Any], cluster_id: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from app.words import ago, duration, is_web_link, marked, number, plain, spreadsheet_safe, web_links
+from app.words import ago, duration, is_web_link, marked, number, plain, short_number, spreadsheet_safe, web_links
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -40,6 +40,13 @@ def test_numbers_and_durations_are_readable():
     """Thousands are grouped; long durations change their unit."""
     assert number(1234567).split() == ["1", "234", "567"]
     assert ("0.4 s", "12 s", "3 min 5 s", "2 h 10 min") == tuple(duration(s) for s in (0.4, 12, 185, 7800))
+
+
+def test_short_numbers_keep_two_digits():
+    """Where room is short."""
+    assert ["0", "999", "1k", "9.5k", "120k", "1.3M"] == [
+        short_number(n) for n in (0, 999, 1_000, 9_511, 120_400, 1_300_000)
+    ]
 
 
 def test_plain_leaves_no_markdown_alive_and_loses_no_letter():
