@@ -2,14 +2,18 @@
 
 Each window can be read alone and again: what is stored is known by its id, and how far an archive's file is stands in
 the store, so that a backfill that was killed goes on behind its last commit. It gives way to live intake: one window at
-a time, transactions of one chunk, and the store's turnstile lets whoever waits in before the next one.
+a time, transactions of one chunk, and the store's turnstile lets whoever waits in before the next one. Several runs of
+one backfill share its windows: who reads one holds its lock, which the kernel gives back when the process dies.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +30,7 @@ from soulcaster.models import FeedbackItem, Ignored, ImportReport, Outcome, Sour
 from soulcaster.pages import find_source_mapping, read_window
 from soulcaster.settings import Settings
 from soulcaster.sources.generic_files import read_file
-from soulcaster.sources.mapping import NAME_PATTERN, ServiceMapping, load_mapping
+from soulcaster.sources.mapping import ServiceMapping, load_mapping
 from soulcaster.sources.payloads import list_files
 from soulcaster.sources.table_files import find_kind
 from soulcaster.sources.tabular import ColumnMap
@@ -52,9 +56,7 @@ class BackfillRequest(BaseModel):
     window: str | None = Field(None, max_length=10, description="Length of a source's windows, '12h', '7d' or '2w'.")
     source: Source = Field("manual", description="What an archive holds.")
     columns: ColumnMap = Field(default_factory=ColumnMap, description="Which column of an archive's tables is what.")
-    mapping: str | None = Field(
-        None, pattern=NAME_PATTERN, description="The mapping that reads an archive, in place of `source`."
-    )
+    mapping: str | None = Field(None, description="The mapping that reads an archive, in place of `source`.")
 
 
 def plan(settings: Settings, project_id: str, request: BackfillRequest) -> list[Window]:
@@ -84,25 +86,28 @@ def plan(settings: Settings, project_id: str, request: BackfillRequest) -> list[
 
 def run_window(
     settings: Settings, project_id: str, window_id: uuid.UUID, *, on_progress: Progress | None = None
-) -> Window:
-    """The window as it stands afterwards; `counts` holds all that was ever read for it. One that is done stays.
+) -> Window | None:
+    """The window, read to its end; `counts` holds all that was ever read for it. None: another run reads or read it.
 
     Raises:
         PermanentError: the source refused, or a table is not what it says.
         TransientError: the source or the store is away; what was committed stays.
     """
-    window = db.read(
-        settings.duckdb_path,
-        lambda con: backfills.get_window(con, project_id, window_id),
-        timeout_seconds=settings.lock_timeout_seconds,
-    )
-    if window.state == "done":
-        return window
-    if window.spec.files:
-        window = _run_files(settings, project_id, window, on_progress)
-    else:
-        window = _run_span(settings, project_id, window, on_progress)
-    return _save(settings, window, "done")
+    with _claimed(settings.home / "windows" / f"{window_id}.lock") as is_ours:
+        if not is_ours:
+            return None
+        window = db.read(
+            settings.duckdb_path,
+            lambda con: backfills.get_window(con, project_id, window_id),
+            timeout_seconds=settings.lock_timeout_seconds,
+        )
+        if window.state == "done":
+            return None
+        if window.spec.files:
+            window = _run_files(settings, project_id, window, on_progress)
+        else:
+            window = _run_span(settings, project_id, window, on_progress)
+        return _save(settings, window, "done")
 
 
 def backfill(
@@ -119,13 +124,13 @@ def backfill(
 
 
 def read_windows(
-    windows: list[Window], read: Callable[[Window], Window], on_progress: Progress | None = None
+    windows: list[Window], read: Callable[[Window], Window | None], on_progress: Progress | None = None
 ) -> BackfillReport:
     """Counts of those that are not done. A broken file does not stop the others; a source that refuses is left alone.
 
     Args:
         windows: of `plan`, in its order.
-        read: `run_window`, by whatever way; gives the window as it stands afterwards.
+        read: `run_window`, by whatever way.
         on_progress: called with (windows done, windows).
     """
     report = BackfillReport(n_windows=len(windows), n_before=sum(each.state == "done" for each in windows))
@@ -139,12 +144,35 @@ def read_windows(
                 if not window.spec.files or isinstance(error, TransientError):
                     break
             else:
-                report.n_read += 1
-                report.counts += done.counts
-                report.notes += [f"{done.title}: {done.note}"] if done.note else []
+                if done is None:
+                    report.n_elsewhere += 1
+                else:
+                    report.n_read += 1
+                    report.counts += done.counts
+                    report.notes += [f"{done.title}: {done.note}"] if done.note else []
         if on_progress:
             on_progress(position + 1, len(windows))
     return report
+
+
+@contextmanager
+def _claimed(lock: Path) -> Iterator[bool]:
+    """Whether this process has the window to itself while the block lasts.
+
+    Its file is removed only behind a window that is done: who opened it before then finds nothing left to read.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        lock.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
 
 
 def _windows_of_source(settings: Settings, project_id: str, request: BackfillRequest) -> list[Window]:
