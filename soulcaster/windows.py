@@ -53,6 +53,7 @@ class BackfillReport(BaseModel):
     n_windows: int = Field(description="Windows of the whole backfill.")
     n_before: int = Field(description="Of them: done by an earlier start.")
     n_read: int = Field(0, description="Of them: read to their end now.")
+    n_elsewhere: int = Field(0, description="Of them: read meanwhile by another run, or still in its hands.")
     n_failed: int = Field(0, description="Of them: failed now; the next start tries them again.")
     counts: ImportReport = Field(default_factory=ImportReport, description="Of the windows that this start read.")
     notes: list[str] = Field(default_factory=list, description="What failed, and what the source could not give.")
@@ -60,7 +61,7 @@ class BackfillReport(BaseModel):
     @property
     def n_left(self) -> int:
         """Windows that the next start has to read."""
-        return self.n_windows - self.n_before - self.n_read
+        return self.n_windows - self.n_before - self.n_read - self.n_elsewhere
 
 
 def parse_span(text: str) -> timedelta:

@@ -26,8 +26,11 @@ def plan(project: str, request: dict[str, Any]) -> list[Window]:
     task_run_name="window {title}",
     **policies.patient(timeout_seconds=policies.IMPORT_TIMEOUT_SECONDS, retry_condition_fn=policies.retry_soon),
 )
-def read_window(project: str, window_id: UUID, title: str) -> Window:
-    """The window when it is done. It waits for the machine's cores, which live intake never does."""
+def read_window(project: str, window_id: UUID, title: str) -> Window | None:
+    """The window when it is done, None when it is another run's.
+
+    It waits for the machine's cores, which live intake never does.
+    """
     from soulcaster.backfill import run_window
 
     with (
@@ -41,9 +44,11 @@ def tell(project: str, target: str, report: BackfillReport) -> None:
     """Counts, what failed, and whether the deployment is to be started again, on the run's page."""
     artifacts.import_table("backfill-counts", report.counts, f"Backfill of {target} into project {project}")
     left = f" **{report.n_left:,} are left: start the deployment again.**" if report.n_left else ""
+    shared = f", {report.n_elsewhere:,} are another run's" if report.n_elsewhere else ""
     notes = "".join(f"\n- {note}" for note in report.notes)
     artifacts.next_step(
         "backfill",
         f"**{report.counts.new:,} new** and {report.counts.changed:,} changed items in project `{project}` from "
-        f"{report.n_read:,} windows of {report.n_windows:,}; {report.n_before:,} were done before.{left}\n{notes}",
+        f"{report.n_read:,} windows of {report.n_windows:,}; {report.n_before:,} were done before{shared}.{left}\n"
+        f"{notes}",
     )

@@ -31,7 +31,7 @@ from soulcaster.pull import add_source, list_sources
 from soulcaster.settings import Settings
 from soulcaster.sources.table_rows import CHUNK_ROWS
 from soulcaster.sources.tabular import ColumnMap
-from soulcaster.windows import cut, parse_span
+from soulcaster.windows import BackfillReport, cut, parse_span
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -228,6 +228,31 @@ def test_live_intake_gets_in_between_two_chunks(settings, tmp_path):
 
     assert len(typed) == 3
     assert set(typed) <= set(ids(settings))
+
+
+def test_two_runs_of_a_backfill_share_its_windows(settings, tmp_path):
+    """A second run leaves alone the window that the first is reading, and reads the other."""
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    for name, numbers in (("a.csv", (1, 2)), ("b.csv", (3,))):
+        (folder / name).write_text("id,text\n" + "".join(f"{n},It crashes at step {n}\n" for n in numbers))
+    asked = request(folder)
+    first = plan(settings, "default", asked)[0]
+    seconds: list[BackfillReport] = []
+
+    done = run_window(
+        settings,
+        "default",
+        first.window_id,
+        on_progress=lambda *_: seconds.append(backfill(settings, "default", asked)),
+    )
+
+    assert done is not None
+    assert done.counts.new == 2
+    assert (seconds[0].n_read, seconds[0].n_elsewhere, seconds[0].n_left, seconds[0].counts.seen) == (1, 1, 0, 1)
+    assert sorted(ids(settings)) == ["1", "2", "3"]
+    assert run_window(settings, "default", first.window_id) is None
+    assert list((settings.home / "windows").iterdir()) == []
 
 
 def test_what_makes_no_sense_is_refused_at_once(settings, tmp_path):

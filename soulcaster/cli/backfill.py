@@ -59,6 +59,8 @@ def backfill(
         typer.echo(report.model_dump_json())
     else:
         typer.echo(f"{report.n_windows:,} windows: {report.n_before:,} done before, {report.n_read:,} now.")
+        if report.n_elsewhere:
+            typer.echo(f"{report.n_elsewhere:,} are another run's, which reads them at the same time.")
         print_import(report.counts, as_json=False)
         for note in report.notes:
             typer.echo(note)

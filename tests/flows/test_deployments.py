@@ -67,8 +67,8 @@ def test_deployment_runs_in_our_pool_one_at_a_time_with_short_heartbeats(deploym
     """A default heartbeat of 180 s under a 90 s zombie window would crash healthy runs."""
     assert deployment["work_pool"]["name"] == policies.WORK_POOL
     assert deployment["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
-    # A fix that waits for a person must not hold up the next one; everything else runs one at a time.
-    limit = 4 if deployment["name"] == "fix" else 1
+    # A fix that waits for a person must not hold up the next one, runs of a backfill share its windows.
+    limit = 4 if deployment["name"] in ("fix", "backfill") else 1
     assert deployment["concurrency_limit"] == {"limit": limit, "collision_strategy": "ENQUEUE"}
     assert deployment["description"]
     assert "soulcaster" in deployment["tags"]
