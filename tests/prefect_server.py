@@ -33,8 +33,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_server(home: Path) -> Iterator[PrefectServer]:
-    """A server with work pool, limits and automation in place; it and what was started beside it end with the block."""
+def running_server(home: Path, **more: str) -> Iterator[PrefectServer]:
+    """A server with work pool, limits and automation in place; it and what was started beside it end with the block.
+
+    Args:
+        home: folder of its state.
+        more: further variables of its environment.
+    """
     port = free_port()
     api_url = f"http://127.0.0.1:{port}/api"
     env = {
@@ -47,6 +52,7 @@ def running_server(home: Path) -> Iterator[PrefectServer]:
         "PREFECT_SERVER_SERVICES_SCHEDULER_MIN_SCHEDULED_TIME": "PT60S",
         "PREFECT_LOGGING_SETTINGS_PATH": str(ROOT / "infra" / "prefect" / "logging.yml"),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        **more,
     }
     with children.family(home / "logs", ROOT, env) as members:
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
