@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,34 +32,34 @@ def find_program(name: str) -> Path | None:
 
 
 @pytest.fixture
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """SQLAlchemy's address of an empty database on a server of our own."""
+def database_url() -> Iterator[str]:
+    """SQLAlchemy's address of an empty database on a server of our own, whose user may not enter pytest's folders."""
     programs = [find_program(name) for name in ("initdb", "postgres", "pg_isready")]
     if None in programs:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     initdb, postgres, pg_isready = (str(each) for each in programs)
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    folder = tmp_path_factory.mktemp("postgres")
-    if user:
-        for each in (folder, *folder.parents[:2]):
-            each.chmod(0o755)
-        shutil.chown(folder, user)
-    env = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    data, port = str(folder / "db"), str(free_port())
-    new = [initdb, "-D", data, "-A", "trust", "-U", "prefect", "--no-sync", "-E", "UTF8"]
-    subprocess.run(new, user=user, cwd=folder, check=True, capture_output=True, timeout=START_SECONDS, env=env)
-    options = ["-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([postgres, "-D", data, *options], user=user, cwd=folder, env=env, stderr=log)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while subprocess.run([pg_isready, "-q", "-h", "127.0.0.1", "-p", port], check=False, env=env).returncode:
-            assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()  # noqa: PT018  one reason
-            time.sleep(0.1)
-        yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
-    finally:
-        server.send_signal(signal.SIGQUIT)
-        server.wait(timeout=START_SECONDS)
+    with tempfile.TemporaryDirectory(prefix="soulcaster-postgres-") as name:
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, user)
+        env = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+        data, port = str(folder / "db"), str(free_port())
+        new = [initdb, "-D", data, "-A", "trust", "-U", "prefect", "--no-sync", "-E", "UTF8"]
+        subprocess.run(new, user=user, cwd=folder, check=True, capture_output=True, timeout=START_SECONDS, env=env)
+        options = ["-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen([postgres, "-D", data, *options], user=user, cwd=folder, env=env, stderr=log)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while subprocess.run([pg_isready, "-q", "-h", "127.0.0.1", "-p", port], check=False, env=env).returncode:
+                assert server.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.1)
+            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGQUIT)
+            server.wait(timeout=START_SECONDS)
 
 
 def make_archive(folder: Path) -> Path:
