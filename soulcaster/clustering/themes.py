@@ -12,12 +12,12 @@ import numpy.typing as npt
 from soulcaster.clustering.exact import number_by_first_row
 from soulcaster.clustering.linkage import average_linkage, cut_tree
 
-RESOLUTION = 8.0
-"""Times chance that two parts of one theme must be linked. Source: docs/grouping.md, 5 to 12 hardly differ.
+RESOLUTION = 5.0
+"""Times chance that two parts of one theme must be linked. Source: docs/grouping.md, "Figures".
 
 Among few texts chance itself is large (two even topics can reach 2 at most), so less is asked: see `_resolution`.
 """
-_FULL_RESOLUTION_FROM = 6_400
+_FULL_RESOLUTION_FROM = 2_500
 
 _N_NEIGHBORS = 20
 _MIN_SUPPORT = 0.5
