@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from soulcaster.db import read, write
 from soulcaster.db.priorities import list_priorities
 from soulcaster.errors import PermanentError
+from soulcaster.export import export
 from soulcaster.priority import explain
 from soulcaster.recluster import recluster
 from soulcaster.summarize import summarize
@@ -91,6 +92,16 @@ def test_a_model_writes_title_hints_severity_and_kind(grouped, gemini):
     assert cost == pytest.approx(3 * (10 * 0.30 + 5 * 2.50) / 1e6) == report.cost_usd
     assert all(body["systemInstruction"] for body in gemini.requests)
     assert all("someone" not in json.dumps(body) for body in gemini.requests)
+
+
+def test_what_a_model_said_of_a_cluster_is_exported(grouped, gemini, tmp_path):
+    """Hints, severity and kind stand in the table of clusters, as a list and two words."""
+    summarize(grouped, made.PROJECT)
+
+    export(grouped, made.PROJECT, "clusters", tmp_path / "clusters.jsonl")
+
+    rows = [json.loads(line) for line in (tmp_path / "clusters.jsonl").read_text().splitlines()]
+    assert [(["Open it", "Wait"], "high", "bug")] * 3 == [(row["hints"], row["severity"], row["kind"]) for row in rows]
 
 
 def test_the_severity_a_model_tells_goes_into_the_priority(grouped, gemini):

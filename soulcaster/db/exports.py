@@ -26,7 +26,8 @@ _ITEMS = """
 _CLUSTERS = """
     SELECT m.project_id, m.cluster_id::VARCHAR AS cluster_id, any_value(m.theme_id)::VARCHAR AS theme_id,
            any_value(c.title) AS title, any_value(c.summary) AS summary, any_value(c.terms) AS terms,
-           any_value(c.summary_method) AS summary_method, any_value(p.status) AS status,
+           any_value(c.summary_method) AS summary_method, any_value(c.hints) AS hints,
+           any_value(c.severity) AS severity, any_value(c.kind) AS kind, any_value(p.status) AS status,
            count(*) AS n_items, sum(i.event_count)::BIGINT AS n_events, count(DISTINCT i.author) AS n_authors,
            list(DISTINCT i.source ORDER BY i.source) AS sources,
            min(i.created_at) AS first_at, max(i.created_at) AS last_at, any_value(p.priority) AS priority,
