@@ -94,7 +94,7 @@ def test_a_model_writes_title_hints_severity_and_kind(grouped, gemini):
     assert all("someone" not in json.dumps(body) for body in gemini.requests)
 
 
-def test_what_a_model_said_of_a_cluster_is_exported(grouped, gemini, tmp_path):
+def test_what_a_model_said_of_a_cluster_is_exported(grouped, tmp_path):
     """Hints, severity and kind stand in the table of clusters, as a list and two words."""
     summarize(grouped, made.PROJECT)
 
