@@ -14,7 +14,7 @@ import duckdb
 from soulcaster import db
 from soulcaster.db import feedback
 from soulcaster.errors import PermanentError, TransientError
-from soulcaster.settings import Settings
+from soulcaster.settings import Settings, read_limit
 
 
 def check_quota(
@@ -26,20 +26,21 @@ def check_quota(
         TransientError: the quota of the day was reached before them; says when the next day begins.
         PermanentError: the total quota was.
     """
-    if not n_new or not (settings.items_per_day or settings.items_total):
+    (per_day, day_variable), (total, total_variable) = _limits(settings, project_id)
+    if not n_new or not (per_day or total):
         return
     midnight = _midnight(now)
     counts = feedback.count_items(con, project_id, since=midnight)
-    if settings.items_total and counts.total - n_new >= settings.items_total:
+    if total and counts.total - n_new >= total:
         raise PermanentError(
-            f"Taking items into project {project_id!r} stopped: its quota of {settings.items_total:,} items is "
-            "reached; the rest stays where it is until SOULCASTER_ITEMS_TOTAL is raised."
+            f"Taking items into project {project_id!r} stopped: its quota of {total:,} items is reached; the "
+            f"rest stays where it is until {total_variable} is raised."
         )
-    if settings.items_per_day and counts.since - n_new >= settings.items_per_day:
+    if per_day and counts.since - n_new >= per_day:
         tomorrow = midnight + timedelta(days=1)
         raise TransientError(
-            f"Taking items into project {project_id!r} stopped: its quota of {settings.items_per_day:,} items a day "
-            f"(SOULCASTER_ITEMS_PER_DAY) is reached; the rest stays where it is and is taken from {tomorrow:%Y-%m-%d} "
+            f"Taking items into project {project_id!r} stopped: its quota of {per_day:,} items a day "
+            f"({day_variable}) is reached; the rest stays where it is and is taken from {tomorrow:%Y-%m-%d} "
             "00:00 UTC on.",
             retry_at=tomorrow,
         )
@@ -47,7 +48,8 @@ def check_quota(
 
 def examine(settings: Settings) -> list[tuple[Literal["ok", "warn"], str]]:
     """What is used of each quota that is set, for the settings' project; a store that is missing has used nothing."""
-    if not settings.duckdb_path.exists() or not (settings.items_per_day or settings.items_total):
+    (per_day, _), (total, total_variable) = _limits(settings, settings.project)
+    if not settings.duckdb_path.exists() or not (per_day or total):
         return []
     midnight = _midnight(datetime.now(UTC))
     counts = db.read(
@@ -59,11 +61,11 @@ def examine(settings: Settings) -> list[tuple[Literal["ok", "warn"], str]]:
     for used, limit, what, then in (
         (
             counts.since,
-            settings.items_per_day,
+            per_day,
             "items a day",
             "the rest waits at its source or in the inbox until 00:00",
         ),
-        (counts.total, settings.items_total, "items", "raise SOULCASTER_ITEMS_TOTAL; until then the rest waits"),
+        (counts.total, total, "items", f"raise {total_variable}; until then the rest waits"),
     ):
         if limit:
             is_reached = used >= limit
@@ -71,6 +73,10 @@ def examine(settings: Settings) -> list[tuple[Literal["ok", "warn"], str]]:
                 ("warn" if is_reached else "ok", f"{used:,} of {limit:,} {what}" + f"; {then}" * is_reached + ".")
             )
     return told
+
+
+def _limits(settings: Settings, project_id: str) -> tuple[tuple[int, str], tuple[int, str]]:
+    return read_limit(settings, "items_per_day", project_id), read_limit(settings, "items_total", project_id)
 
 
 def _midnight(now: datetime) -> datetime:

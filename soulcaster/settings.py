@@ -236,6 +236,27 @@ def check_doors(settings: Settings) -> None:
         )
 
 
+def variable_of(variable: str, project: str) -> str:
+    """The variable that holds a project's own value of a setting: SOULCASTER_X__WEB_SHOP for 'web-shop'."""
+    return f"{variable}__{project.replace('-', '_').upper()}"
+
+
+def read_limit(settings: Settings, name: Literal["items_per_day", "items_total"], project: str) -> tuple[int, str]:
+    """The project's own bound when one is set, else that of all; and the variable that sets it.
+
+    Raises:
+        PermanentError: the project's variable holds no whole number from 0 on.
+    """
+    every = f"SOULCASTER_{name.upper()}"
+    own = variable_of(every, project)
+    value = os.environ.get(own) or dotenv_values(".env").get(own)
+    if not value:
+        return getattr(settings, name), every
+    if not (value.isascii() and value.isdigit()):
+        raise PermanentError(f"Reading {own} expected a whole number from 0 on, got {value[:20]!r}; mend it.")
+    return int(value), own
+
+
 def read_secret(name: str) -> SecretStr:
     """What a source names as its secret: a variable of the environment or `.env`, or 'block:NAME' of Prefect's.
 

@@ -84,3 +84,17 @@ def test_the_doctor_says_what_is_used_of_a_quota(settings, monkeypatch):
     found = [(each.state, each.message) for each in examine(only="quota")]
     assert [state for state, _ in found] == ["warn", "ok"]
     assert "1 of 1 items a day; the rest waits" in found[0][1]
+
+
+def test_a_project_may_have_a_quota_of_its_own(settings, monkeypatch):
+    """The variable with its name counts for it and for no other, and the message names it; nonsense is refused."""
+    monkeypatch.setenv("SOULCASTER_ITEMS_TOTAL__WEB_SHOP", "1")
+    for project in ("web-shop", "default"):
+        add_typed(settings, project, title="It crashes on start", body="", author="mo")
+    add_typed(settings, "default", title="It crashes on export", body="", author="mo")
+
+    with pytest.raises(PermanentError, match=r"quota of 1 items .* until SOULCASTER_ITEMS_TOTAL__WEB_SHOP is raised"):
+        add_typed(settings, "web-shop", title="It crashes on export", body="", author="mo")
+    monkeypatch.setenv("SOULCASTER_ITEMS_TOTAL__WEB_SHOP", "-1")
+    with pytest.raises(PermanentError, match="expected a whole number from 0 on, got '-1'"):
+        add_typed(settings, "web-shop", title="It crashes on export", body="", author="mo")

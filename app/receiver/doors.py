@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from soulcaster.errors import PermanentError
 from soulcaster.models import Source
-from soulcaster.settings import Settings, read_secret
+from soulcaster.settings import Settings, read_secret, variable_of
 from soulcaster.sources.generic import is_proven
 from soulcaster.sources.mapping import Hook, find_mappings, load_mapping
 
@@ -94,7 +94,7 @@ def find_variable(settings: Settings, variable: str, project: str) -> str:
         raise HTTPException(
             422, f"Posts are taken for projects named with small letters, digits and hyphens, got {project!r}."
         )
-    return f"{variable}__{project.replace('-', '_').upper()}"
+    return variable_of(variable, project)
 
 
 def find_door(settings: Settings, door: Door, project: str) -> Door:
