@@ -7,10 +7,11 @@
 # make check                  style, types and import rules alone
 # make bench                  the tables of benchmarks/ (needs a quiet machine; peers are installed beside, not into .venv)
 # make see-fix                a cluster of the sample becomes a proven draft pull request; no key, no account
+# make containers            both images' steps, run in clean Debian systems; needs root, debootstrap and some minutes
 # make audit                 asks the advisory databases about every locked version; needs the network
 # make screenshots            the pictures in docs/images, from a real browser
 
-.PHONY: run install tools checks check test see-fix bench screenshots lock
+.PHONY: run install tools checks check test see-fix bench containers audit screenshots lock
 
 # What is given on the command line reaches the recipe through the environment, unread: it is never pasted into its text.
 override FILE := $(value FILE)
@@ -41,6 +42,9 @@ checks: install
 bench: install
 	@infra/install-peers.sh
 	.venv/bin/python -m benchmarks --peer-python .venv-peers/bin/python
+
+containers: install tools
+	CONTAINERS=1 .venv/bin/python -m pytest tests/infra/test_containers.py
 
 # Strict: a package that could not be looked up is a finding too, not a pass.
 audit: install

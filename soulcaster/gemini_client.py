@@ -8,13 +8,12 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
-import httpx
-
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import httpx
     from google import genai
     from pydantic import SecretStr
 
@@ -82,6 +81,8 @@ def make_client(
 @cache
 def _http_client(timeout_seconds: float) -> httpx.Client:
     """One for the process: the SDK closes no client but its own, and its sockets would be left to the collector."""
+    import httpx
+
     client = httpx.Client(timeout=timeout_seconds)
     atexit.register(client.close)
     return client
@@ -94,6 +95,7 @@ def call(what: str, api_key: str, ask: Callable[[], Answer]) -> Answer:
         TransientError: 408, 429, 5xx, time-out, no connection, or an answer that is no JSON.
         PermanentError: the key or the request was refused.
     """
+    import httpx
     from google.genai import errors
 
     try:

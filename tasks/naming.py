@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from prefect import runtime
 
 from soulcaster import db
+from soulcaster.errors import TransientError
 from soulcaster.settings import load_settings
 
 
@@ -16,7 +18,7 @@ def resolve_project(name: str | None) -> str:
 
 
 def open_project(name: str | None) -> str:
-    """The named project, in a store that this worker's version can work on.
+    """The named project, in a store that this worker's version can work on; who holds the store is the tasks' business.
 
     Raises:
         PermanentError: the store has the schema of another version.
@@ -24,7 +26,8 @@ def open_project(name: str | None) -> str:
     settings = load_settings()
     path = settings.duckdb_path
     if path.exists():
-        db.read(path, lambda con: db.check_schema(con, path), timeout_seconds=settings.lock_timeout_seconds)
+        with contextlib.suppress(TransientError):
+            db.read(path, lambda con: db.check_schema(con, path), timeout_seconds=settings.lock_timeout_seconds)
     return name or settings.project
 
 

@@ -25,6 +25,7 @@ pytestmark = [
         reason="no debootstrap or bubblewrap on this machine; on Debian: apt install debootstrap bubblewrap",
     ),
     pytest.mark.skipif(os.geteuid() != 0, reason="making a root for Debian takes root"),
+    pytest.mark.skipif(not os.environ.get("CONTAINERS"), reason="two systems are installed: `make containers` does it"),
 ]
 
 
