@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from app.api import deciding, reading
+from app.api import configuring, deciding, reading
 from app.api.answers import add_problem_answers, problem
 from app.api.doors import Throttle
 from soulcaster import __version__
@@ -57,6 +57,7 @@ def make_api(settings: Settings) -> FastAPI:
 
     api.include_router(reading.router)
     api.include_router(deciding.router)
+    api.include_router(configuring.router)
     add_problem_answers(api)
     return api
 
