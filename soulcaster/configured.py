@@ -166,8 +166,12 @@ def parse_options(kind: Kind, given: dict[str, Any]) -> SourceOptions:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        hint = " (the name of an environment variable or block:NAME, no value)" if name.endswith("_variable") else ""
-        raise PermanentError(f"Adding a {kind} source failed: option {name!r}{hint}: {first['msg']}.") from None
+        if name.endswith("_variable"):
+            wanted = "expected the name of an environment variable (ACME_TOKEN) or Prefect block (block:acme-token)"
+            raise PermanentError(
+                f"Adding a {kind} source failed: option {name!r}: {wanted}, never its value."
+            ) from None
+        raise PermanentError(f"Adding a {kind} source failed: option {name!r}: {first['msg']}.") from None
     if (options.client_id_variable is None) != (options.client_secret_variable is None):
         raise PermanentError(
             f"Adding a {kind} source failed: expected both client_id_variable and client_secret_variable, got one."

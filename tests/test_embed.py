@@ -2,13 +2,13 @@
 
 import multiprocessing
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from gemini_server import API_KEY, GeminiServer, running_gemini
+from gemini_server import API_KEY, running_gemini
+from waiting import wait_until
 
 from soulcaster import db, vector_index
 from soulcaster.db.embedding import list_content_hashes, list_texts
@@ -157,7 +157,7 @@ def test_a_killed_pass_is_continued_by_the_next(settings: Settings) -> None:
         add_items(gemini, [(f"text {index}", "") for index in range(2000)])
         process = multiprocessing.get_context("spawn").Process(target=embed_missing, args=(gemini, "default"))
         process.start()
-        wait_for(lambda: 0 < count_missing(gemini, "default")[0] < 2000, server)
+        wait_until(lambda: 0 < count_missing(gemini, "default")[0] < 2000, "the first vectors")
         process.kill()
         process.join()
         server.delay_seconds = 0
@@ -165,14 +165,6 @@ def test_a_killed_pass_is_continued_by_the_next(settings: Settings) -> None:
         assert 0 < n_missing < n_texts == 2000
         assert embed_missing(gemini, "default").n_embedded == n_missing
         assert count_missing(gemini, "default") == (0, 2000)
-
-
-def wait_for(condition: object, server: GeminiServer, timeout_seconds: float = 60) -> None:
-    """Poll until `condition()` holds."""
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"nothing happened; {len(server.requests)} requests"
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

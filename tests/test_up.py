@@ -8,21 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from prefect_server import free_port
+from waiting import wait_until
 
 from soulcaster import db, guard
 from soulcaster.db.screens import get_overview
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("prefect_port", "app_port", "receiver_port")
-WAIT_SECONDS = 240.0
 
 
 @pytest.fixture
@@ -52,14 +51,6 @@ def started(env: dict[str, str], *words: str) -> Iterator[subprocess.Popen[str]]
         if process.poll() is None:
             process.kill()
         process.communicate()
-
-
-def wait_for(is_reached: Callable[[], bool], what: str) -> None:
-    """Return when the condition holds; fail the test after a long while."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not is_reached():
-        assert time.monotonic() < deadline, f"waited {WAIT_SECONDS} s for {what}"
-        time.sleep(0.1)
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> str:
@@ -147,7 +138,7 @@ def test_killed_supervisor_leaves_no_children(env: dict[str, str]):
         assert len(children) >= 4
         process.kill()
         process.wait()
-    wait_for(lambda: not [child for child in children if is_alive(child)], "the children to end")
+    wait_until(lambda: not [child for child in children if is_alive(child)], "the children to end")
 
 
 def test_guard_ends_marked_processes_and_no_others():

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from job_folders import make_edit, read_report
+from waiting import wait_for_text
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES: dict[str, str | bytes] = {"pkg/sums.py": "def add(a, b):\n    return a - b\n", "README.md": "sums\n"}
@@ -42,14 +42,6 @@ def apply(folder: Path, target: Path) -> None:
     subprocess.run(["tar", "xzf", folder / "source.tar.gz", "-C", target], check=True)
     subprocess.run(["git", "init", "-q", "."], cwd=target, check=True)
     subprocess.run(["git", "apply", folder / "change.patch"], cwd=target, check=True)
-
-
-def wait_for(path: Path) -> None:
-    """Until the file is there."""
-    deadline = time.monotonic() + 30
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert path.exists()
 
 
 def test_a_tool_does_not_see_its_own_files_of_the_repository_and_they_stay(tmp_path: Path):
@@ -197,10 +189,7 @@ def test_a_signal_interrupts_and_keeps_what_was_edited(tmp_path: Path):
     script = {"fix": {"files": {"pkg/sums.py": FIXED}, "sleep_seconds": 600}}
     folder = make_edit(tmp_path / "job", FILES, script)
     process = start_edit(folder)
-    deadline = time.monotonic() + 30
-    while "wrote" not in (folder / "events.jsonl").read_text() if (folder / "events.jsonl").exists() else True:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_text(folder / "events.jsonl", "wrote")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
 

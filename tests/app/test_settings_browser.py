@@ -72,7 +72,7 @@ def test_a_source_is_added_changed_and_removed(page, url, settings):
     fill(page, "Labels", "bug, crash ")
     fill(page, "Token variable", "ghp_secret-value")
     save(page, "Add")
-    dialog.get_by_text("the name of an environment variable or block:NAME, no value").wait_for()
+    dialog.get_by_text("expected the name of an environment variable").wait_for()
     assert [] == pull.list_sources(settings, PROJECT)
     fill(page, "Token variable", "ACME_TOKEN")
     save(page, "Add")

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from grouping_store import PROJECT
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect_server import ROOT, PrefectServer
 from standins.wire_server import Answer, Request, Wire, running
+from waiting import wait_until
 
 from flows.backup import backup
 from flows.erase import erase
@@ -110,15 +110,6 @@ def set_up(server: PrefectServer, block: str) -> str:
     return done.stdout
 
 
-def wait_for(heard: list[dict[str, str]], subjects: set[str]) -> list[dict[str, str]]:
-    """The messages, once there is one with each of the subjects."""
-    deadline = time.monotonic() + 120
-    while not subjects <= {message["subject"] for message in heard} and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert subjects <= {message["subject"] for message in heard}
-    return heard
-
-
 def test_people_hear_of_all_seven_kinds_and_of_failed_and_late_runs(
     ears: list[dict[str, str]], prefect_server: PrefectServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
@@ -131,14 +122,14 @@ def test_people_hear_of_all_seven_kinds_and_of_failed_and_late_runs(
     end_run(prefect_server, "SCHEDULED", "Late")
 
     subjects = {"Soulcaster: " + subject for subject in [*TOLD, "A run failed", "A run is late"]}
-    messages = wait_for(ears, subjects)
-    [burst] = [each["body"] for each in messages if each["subject"] == "Soulcaster: Many new reports"]
+    wait_until(lambda: subjects <= {message["subject"] for message in ears}, "a message of each kind")
+    [burst] = [each["body"] for each in ears if each["subject"] == "Soulcaster: Many new reports"]
     assert "channel" in burst
     assert f"/cluster?id={CLUSTER}" in burst
     assert not set("<>@[]") & set(burst)
     assert "evil.example" not in burst
     assert 0 == notify()
-    assert len(messages) == len({(each["subject"], each["body"]) for each in messages})
+    assert len(ears) == len({(each["subject"], each["body"]) for each in ears})
 
 
 def end_run(server: PrefectServer, kind: str, name: str) -> None:

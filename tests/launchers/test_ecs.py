@@ -18,6 +18,7 @@ from job_folders import SCHEMAS, make_edit, make_verify, read_report
 from standins.ecs_server import error, no_place
 from standins.s3_server import BUCKET, S3, running_s3
 from standins.wire_server import failure
+from waiting import wait_for_text
 
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.fix_models import LaunchState
@@ -41,15 +42,6 @@ def cloud(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     """An ECS that runs tasks, and an S3."""
     with running_cloud(s3, tmp_path / "ecs", monkeypatch) as made:
         yield made
-
-
-def wait_for_text(path: Path, text: str, *, meanwhile=lambda: None) -> None:
-    """Until the file holds the text."""
-    deadline = time.monotonic() + 120
-    while not (path.exists() and text in path.read_text()):
-        assert time.monotonic() < deadline, f"{path} never held {text!r}"
-        meanwhile()
-        time.sleep(0.1)
 
 
 def test_a_task_edits_and_its_results_come_back(tmp_path: Path, cloud: Cloud):

@@ -12,7 +12,9 @@ from ecs_store import Cloud, ask, running_cloud, wait
 from job_folders import make_edit, make_verify, read_report
 from standins.ecs_server import no_place
 from standins.s3_server import S3, running_s3
+from waiting import wait_until
 
+from agent.bridge import read_counts
 from soulcaster.drill.model_server import MODEL_KEY, Say, running_model
 from soulcaster.errors import PermanentError, TransientError
 from soulcaster.launchers.ecs_checks import find_problems
@@ -102,6 +104,7 @@ def test_a_gateway_without_its_word_is_closed(tmp_path: Path, cloud: Cloud):
     gateway = next(iter(cloud.ecs.tasks.values()))
     root = f"http://{gateway.address}:{launcher._gateway_port}"
     word = json.loads((folder / "launch" / "gateway.json").read_text())["word"]
+    wait_until(lambda: read_counts(f"{root}/{word}") is not None, "the gateway to listen")
 
     for path in ("usage", "wrong/usage", "v1beta/models/m:generateContent", ""):
         assert 404 == httpx.get(f"{root}/{path}").status_code

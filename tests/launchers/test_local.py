@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from job_folders import make_edit, make_verify, read_report
+from waiting import wait_for_text, wait_until
 
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import LaunchRequest, LaunchState
@@ -39,14 +40,6 @@ def wait(launcher: LocalLauncher, handle: str, seconds: float = 60) -> LaunchSta
     while (state := launcher.poll(handle)).state == "running" and time.monotonic() < deadline:
         time.sleep(0.1)
     return state
-
-
-def wait_for_text(path: Path, text: str) -> None:
-    """Until the file holds the text."""
-    deadline = time.monotonic() + 30
-    while not (path.exists() and text in path.read_text()):
-        assert time.monotonic() < deadline, f"{path} never held {text!r}"
-        time.sleep(0.05)
 
 
 @pytest.fixture(params=["none", "auto"])
@@ -184,10 +177,7 @@ def test_a_killed_supervisor_is_an_infrastructure_fault(tmp_path: Path, launcher
     state = wait(launcher, handle)
 
     assert ("ended", True) == (state.state, state.is_infrastructure)
-    deadline = time.monotonic() + 30
-    while _running_with(str(folder)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert [] == _running_with(str(folder))
+    wait_until(lambda: not _running_with(str(folder)), "the children to end")
 
 
 @pytest.mark.slow
