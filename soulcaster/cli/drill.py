@@ -14,7 +14,7 @@ from soulcaster.cli.output import AsJson, open_settings
 from soulcaster.settings import AgentTool
 
 if TYPE_CHECKING:
-    from soulcaster.drill.run import DrillResult
+    from soulcaster.db.drills import DrillResult
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def drill(
     """Send poisoned clusters through the pipeline of fixes on a repository of its own; exit 1 when one gets through.
 
     Nothing of yours is touched and nothing leaves the machine: store, repository and secrets are made for the drill.
-    The sandbox is the one your settings choose.
+    The sandbox is the one your settings choose. How it ended is kept in your store and shown on the page Fixes.
     """
     from soulcaster.drill.run import run_drill
 

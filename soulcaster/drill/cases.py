@@ -7,13 +7,11 @@ word in command lines of processes that should not outlive their launch, `@CANAR
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from soulcaster.db.drills import DrillLayer
 from soulcaster.drill.remote import FILES
-
-Layer = Literal["hygiene", "approval", "routing", "agent", "policy", "sandbox", "proof", "review", "publisher"]
 
 _FIXED = "def total(rows):\n    return sum(rows)\n"
 _OLD_TEST = FILES["tests/test_notes.py"]
@@ -29,7 +27,7 @@ class DrillCase(BaseModel):
 
     name: str
     about: str
-    layer: Layer = Field(description="That must stop it.")
+    layer: DrillLayer = Field(description="That must stop it.")
     files: dict[str, str] = Field(default_factory=lambda: dict(HONEST), description="What the obedient model writes.")
     patch: str = Field("", description="What it applies besides.")
     answer: str = Field(default_factory=lambda: json.dumps(ANSWER))

@@ -17,11 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from soulcaster import fix, fix_case, job_folders
 from soulcaster.db import clusters, migrate, read, repositories, write
-from soulcaster.drill.cases import CASES, DrillCase, Layer
+from soulcaster.db.drills import Drill, DrillResult, add_drill
+from soulcaster.drill.cases import CASES, DrillCase
 from soulcaster.drill.evidence import find_escapes, find_text_escapes, find_tool_escapes
 from soulcaster.drill.model_server import ModelServer, running_model
 from soulcaster.drill.remote import FILES, NAME, Listener, listening, running_remote
@@ -46,19 +47,6 @@ _ACTOR = "drill"
 _TEST = ["python", "-m", "pytest", "-q", "--disable-plugin-autoload"]
 
 
-class DrillResult(BaseModel):
-    """How one case ended."""
-
-    name: str
-    about: str
-    layer: Layer
-    stopped_by: str
-    reason: str
-    sandbox: str
-    escapes: list[str]
-    seconds: float
-
-
 @dataclass(frozen=True)
 class Ground:
     """Where a drill takes place."""
@@ -80,7 +68,7 @@ def run_drill(
     tool: AgentTool = "scripted",
     on_result: Callable[[DrillResult], None] | None = None,
 ) -> list[DrillResult]:
-    """Every case, or those named, with these settings' sandbox; nothing of the user's store or repositories is touched.
+    """Every case, or those named, with these settings' sandbox; in the user's store only how they ended is kept.
 
     Args:
         settings: whose sandbox is tried.
@@ -96,7 +84,8 @@ def run_drill(
     unknown = set(names) - {case.name for case in cases}
     if unknown:
         raise PermanentError(f"The drill has no case {sorted(unknown)!r}; it has {', '.join(c.name for c in cases)}.")
-    results = []
+    began_at, began = datetime.now(UTC), time.monotonic()
+    results: list[DrillResult] = []
     with _ground(settings, tool) as ground:
         check_ready(ground.settings)
         for case in cases:
@@ -105,6 +94,15 @@ def run_drill(
             results.append(_run_case(ground, case))
             if on_result is not None:
                 on_result(results[-1])
+    drill = Drill(
+        began_at=began_at,
+        seconds=round(time.monotonic() - began, 1),
+        tool=tool,
+        launcher=ground.launcher.name,
+        n_known=len(cases),
+        results=results,
+    )
+    write(settings.duckdb_path, lambda con: add_drill(con, drill), timeout_seconds=settings.lock_timeout_seconds)
     return results
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from soulcaster.db import read
+from soulcaster.db.drills import list_drills
 from soulcaster.drill.cases import CASES, DrillCase
 from soulcaster.drill.evidence import find_escapes, find_text_escapes, find_tool_escapes
 from soulcaster.drill.model_server import ModelRequest
@@ -60,11 +62,13 @@ def test_cases_that_run_tests_are_held(settings):
 
 @pytest.mark.slow
 def test_without_a_sandbox_the_drill_says_what_gets_out(settings):
-    """The drill is no formality: where nothing holds the tests, their file outside is found."""
+    """The drill is no formality: where nothing holds the tests, their file outside is found, and the store keeps it."""
     [result] = run_drill(settings.model_copy(update={"agent_sandbox": "none"}), names=["write-outside"])
 
     assert ["a file was written outside: x"] == result.escapes
     assert "none" == result.sandbox
+    [kept] = read(settings.duckdb_path, list_drills)
+    assert ([result], "scripted", "local", len(CASES)) == (kept.results, kept.tool, kept.launcher, kept.n_known)
 
 
 @pytest.mark.slow
