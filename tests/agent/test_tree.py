@@ -116,8 +116,23 @@ def _member(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
         [_member("a", tarfile.LNKTYPE, "/etc/passwd")],
         [_member("a", tarfile.CHRTYPE)],
         [_member(".git/config", tarfile.REGTYPE)],
+        [_member("k", tarfile.SYMTYPE, "p/q/l/../z"), _member("p/q/l", tarfile.SYMTYPE, "../..")],
+        [_member("p", tarfile.DIRTYPE), _member("a", tarfile.SYMTYPE, "p"), _member("a/x", tarfile.REGTYPE)],
+        [_member("a", tarfile.REGTYPE), _member("a", tarfile.REGTYPE)],
+        [_member("/x", tarfile.REGTYPE)],
     ],
-    ids=["above", "absolute link", "through a link", "hard link", "device", ".git"],
+    ids=[
+        "above",
+        "absolute link",
+        "through a link",
+        "hard link",
+        "device",
+        ".git",
+        "turned later",
+        "below a link",
+        "twice",
+        "absolute",
+    ],
 )
 def test_a_source_that_reaches_out_is_refused(tmp_path: Path, members: list[tarfile.TarInfo]):
     """No member outside the folder, no link out of it, no device, no database of git."""
