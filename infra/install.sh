@@ -19,14 +19,14 @@ say() { printf '%s\n' "$*" >&2; }
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=""
     for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info[:3] < (3, 14))' 2>/dev/null; then
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
             python=$candidate
             break
         fi
     done
     if [ -z "$python" ]; then
         found=$(python3 --version 2>/dev/null || echo "no python3 at all")
-        say "Soulcaster needs Python 3.11 (from 3.11.4 on, for safe archives), 3.12 or 3.13, found $found; install one, or name it: make run PYTHON=/path/to/python3."
+        say "Soulcaster needs Python 3.11, 3.12 or 3.13, found $found; install one, or name it: make run PYTHON=/path/to/python3."
         exit 1
     fi
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then

@@ -58,8 +58,8 @@ def examine(project: str | None = None, *, only: str | None = None) -> list[Find
 
 def _python(_settings: Settings) -> Iterator[Finding]:
     found = ".".join(str(part) for part in sys.version_info[:3])
-    state: Literal["ok", "fail"] = "ok" if (3, 11, 4) <= sys.version_info[:3] < (3, 14) else "fail"
-    yield Finding(subject="python", state=state, message=f"{found}; expected 3.11.4 to 3.13.")
+    state: Literal["ok", "fail"] = "ok" if (3, 11) <= sys.version_info[:2] < (3, 14) else "fail"
+    yield Finding(subject="python", state=state, message=f"{found}; expected 3.11 to 3.13.")
 
 
 def _packages(_settings: Settings) -> Iterator[Finding]:
