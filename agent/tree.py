@@ -37,7 +37,7 @@ def unpack(archive: Path, target: Path) -> None:
     before a later one can turn it outwards.
 
     Raises:
-        TreeError: the archive is damaged, too large, has a `.git`, a member of another kind, or one that leaves the folder.
+        TreeError: the archive is damaged, too large, has a `.git`, another kind of member or one outside the folder.
     """
     target.mkdir(parents=True)
     n_bytes = 0
