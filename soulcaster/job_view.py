@@ -32,7 +32,7 @@ class LaunchView(BaseModel):
     usage: Usage = Field(default_factory=Usage, description="Of the model so far, while it runs too.")
     report_problem: str = Field("", description="Why the report could not be read, if so.")
     prompts: dict[str, str] = Field(default_factory=dict, description="Step name to the text the model was given.")
-    log_tail: str = ""
+    log_tail: str = Field("", description="Of the agent's log, and of its container's when that alone was left.")
     log_link: str = Field("", description="Where the whole log is, when the agent runs elsewhere.")
 
 
@@ -79,7 +79,7 @@ def _launch(settings: Settings, launch: Launch) -> LaunchView:
         usage=job_folders.read_usage(settings, launch),
         report_problem=problem,
         prompts=_prompts(folder / "job.json"),
-        log_tail=_tail(folder / "log.txt"),
+        log_tail=_tail(folder / "log.txt") + _tail(folder / "launch" / "container.log"),
         log_link=_link(folder / "launch" / "place.json"),
     )
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standins.ecs_server import CLUSTER, Ecs, running_ecs
+from standins.ecs_server import CLUSTER, Ecs, Task, running_ecs
 from standins.s3_server import ACCESS_KEY, BUCKET, REGION, S3, SECRET_KEY
 
 from soulcaster.fix_models import LaunchRequest, LaunchState
 from soulcaster.launchers.ecs import EcsLauncher
 from soulcaster.launchers.ecs_calls import EcsPlace
 
-FAMILY = "soulcaster-agent"
+FAMILY, LOG_GROUP = "soulcaster-agent", "/soulcaster/agent"
 
 
 @dataclass
@@ -32,12 +32,27 @@ class Cloud:
         """A launcher that does not wait long; tasks share this machine's ports, so each has one of its own."""
         chosen = {
             "region": REGION, "cluster": CLUSTER, "task_definition": FAMILY, "subnets": ("subnet-1",),
-            "security_groups": ("sg-1",), "bucket": BUCKET, "log_group": "/soulcaster/agent",
+            "security_groups": ("sg-1",), "bucket": BUCKET, "log_group": LOG_GROUP,
         }  # fmt: skip
         return EcsLauncher(
             EcsPlace.model_validate({**chosen, **place}), model_url=model_url, gateway_port=free_port(),
             poll_seconds=(0.25, 0.5), stop_seconds=60, progress_seconds=0.5,
         )  # fmt: skip
+
+    def ship_logs(self, task: Task) -> None:
+        """Put what the containers wrote into the log group, as the log driver of a task does."""
+        logs = self.s3.open("logs")
+        for name in task.processes:
+            stream = {"logGroupName": LOG_GROUP, "logStreamName": f"{name}/{name}/{task.arn.rpartition('/')[2]}"}
+            logs.create_log_stream(**stream)
+            now = int(time.time() * 1000)
+            if events := [{"timestamp": now, "message": line} for line in task.log(name).splitlines() if line]:
+                logs.put_log_events(**stream, logEvents=events)
+
+    def secret_without_value(self) -> str:
+        """The ARN of one as Terraform makes it: a person puts the key in later."""
+        arn: str = self.s3.open("secretsmanager").create_secret(Name="soulcaster/model-key-empty")["ARN"]
+        return arn
 
 
 def free_port() -> int:
@@ -53,15 +68,30 @@ def running_cloud(s3: S3, folder: Path, monkeypatch: pytest.MonkeyPatch, **ecs: 
     with running_ecs(folder, **ecs) as tasks:
         for name, value in environment(tasks, s3).items():
             monkeypatch.setenv(name, value)
+        secret = fill_places(tasks, s3)
         yield Cloud(tasks, s3)
     s3.clear()
+    s3.open("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
+    s3.open("logs").delete_log_group(logGroupName=LOG_GROUP)
+
+
+def fill_places(ecs: Ecs, s3: S3) -> str:
+    """Make the log group and the secret that the definitions name; the secret's ARN stands in them now."""
+    s3.open("logs").create_log_group(logGroupName=LOG_GROUP)
+    arn: str = s3.open("secretsmanager").create_secret(Name="soulcaster/model-key", SecretString="a key")["ARN"]
+    for definition in ecs.definitions.values():
+        for container in definition["containerDefinitions"]:
+            for each in container.get("secrets", []):
+                each["valueFrom"] = arn
+    return arn
 
 
 def environment(ecs: Ecs, s3: S3) -> dict[str, str]:
     """What leads boto3 of any process there."""
     return {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_ENDPOINT_URL_ECS": ecs.wire.url,
-        "AWS_ENDPOINT_URL_S3": s3.url, "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL_S3": s3.url, "AWS_ENDPOINT_URL_SECRETS_MANAGER": s3.url,
+        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": s3.url, "AWS_EC2_METADATA_DISABLED": "true",
     }  # fmt: skip
 
 

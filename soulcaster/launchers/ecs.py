@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from soulcaster.errors import PermanentError, SoulcasterError, TransientError
 from soulcaster.fix_models import LaunchRequest, LaunchState
-from soulcaster.launchers import ecs_calls, ecs_gateway
+from soulcaster.launchers import ecs_calls, ecs_gateway, task_logs
 from soulcaster.launchers.aws import open_client
 from soulcaster.launchers.ecs_calls import EcsPlace, write_whole
 from soulcaster.launchers.ecs_tasks import AGENT, GATEWAY, judge_task
@@ -105,6 +105,8 @@ class EcsLauncher:
         if not ecs_gateway.end(self._client("ecs"), self.place, folder):
             return self._running(task, seconds, objects)  # its last counts are still to come
         seal, problems = objects.download()
+        if seal is None and task != _NOTHING:
+            problems += task_logs.keep_ends(self.place, task, folder)
         self._looked.pop(task, None)
         return judge_task(found, seal, problems, self.log_link(task))
 
@@ -136,8 +138,8 @@ class EcsLauncher:
         place = self.place
         if not place.log_group or task == _NOTHING:
             return ""
-        stream = f"{AGENT}/{AGENT}/{task.rpartition('/')[2]}"
-        group, stream = (quote(quote(word, safe=""), safe="").replace("%", "$") for word in (place.log_group, stream))
+        names = place.log_group, task_logs.stream_of(AGENT, task)
+        group, stream = (quote(quote(word, safe=""), safe="").replace("%", "$") for word in names)
         return (
             f"https://{place.region}.console.aws.amazon.com/cloudwatch/home?region={place.region}"
             f"#logsV2:log-groups/log-group/{group}/log-events/{stream}"

@@ -1,4 +1,7 @@
-"""What can be said of an ECS place without starting anything: reads that cost nothing, answered in a few seconds."""
+"""What can be said of an ECS place without starting anything: reads that cost nothing, answered in a few seconds.
+
+Of a secret only whether it is there and has a value is asked, never the value.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,11 @@ def examine(place: EcsPlace) -> Iterator[Finding]:
                 "warn",
                 f"there is no active cluster {place.cluster!r} in {place.region}; create it, or mend the name.",
             )
-        problems = [
-            f"task definition {name!r}: {problem}"
-            for name, containers in place.definitions
-            for problem in find_problems(_read_definition(ecs, name), containers)
-        ]
+        problems = []
+        for name, containers in place.definitions:
+            definition = _read_definition(ecs, name)
+            found_here = [*find_problems(definition, containers), *_find_missing(definition, place)]
+            problems += [f"task definition {name!r}: {problem}" for problem in found_here]
         call(f"Looking for bucket {place.bucket!r}", s3.head_bucket, Bucket=place.bucket)
     except SoulcasterError as error:
         yield "warn", str(error)
@@ -85,6 +88,39 @@ def find_problems(definition: dict[str, Any], wanted: Sequence[str] = (AGENT, GA
         yield f"{AGENT!r} has to be essential and {GATEWAY!r} not, so that the task ends with the agent"
     for name, container in containers.items():
         yield from _find_rights(name, container)
+
+
+def _find_missing(definition: dict[str, Any], place: EcsPlace) -> Iterator[str]:
+    """Secrets and log groups that containers name and that are not there; without them no task starts."""
+    containers = definition.get("containerDefinitions", [])
+    secrets = {each["valueFrom"] for container in containers for each in container.get("secrets", [])}
+    groups = {container.get("logConfiguration", {}).get("options", {}).get("awslogs-group") for container in containers}
+    for arn in sorted(each for each in secrets if ":secretsmanager:" in each):
+        wanted = ":".join(arn.split(":")[:7])  # behind it may stand a field, a stage, a version
+        told = _look("secretsmanager", place, f"Looking for secret {wanted!r}", "describe_secret", SecretId=wanted)
+        if isinstance(told, str):
+            yield told
+        elif told.get("DeletedDate"):
+            yield f"its secret {wanted!r} is to be deleted"
+        elif not told.get("VersionIdsToStages"):
+            yield f"its secret {wanted!r} has no value yet; put the model key into it"
+    for group in sorted(filter(None, groups)):
+        doing = f"Looking for log group {group!r}"
+        told = _look("logs", place, doing, "describe_log_streams", logGroupName=group, limit=1)
+        if isinstance(told, str):
+            yield told
+    if place.log_group and place.log_group not in groups:
+        yield f"no container writes to {place.log_group!r}, where SOULCASTER_ECS_LOG_GROUP says their log is"
+
+
+def _look(service: str, place: EcsPlace, doing: str, action: str, **words: Any) -> dict[str, Any] | str:  # noqa: ANN401  boto3 has no types
+    """The answer, or why there is none: one thing that cannot be seen hides no other."""
+    try:
+        client = open_client(service, region=place.region, endpoint_url=place.endpoint_url, config=BRIEFLY)
+        found: dict[str, Any] = call(doing, getattr(client, action), **words)
+    except SoulcasterError as error:
+        return str(error).removesuffix(".")
+    return found
 
 
 def _find_rights(name: str, container: dict[str, Any]) -> Iterator[str]:

@@ -127,11 +127,12 @@ def test_the_launcher_may_do_what_its_code_calls_and_no_more(beside: dict[str, A
     words = {
         node.attr if isinstance(node, ast.Attribute) else node.value
         for path in (ROOT / "soulcaster" / "launchers").glob("*.py")
+        if path.name != "local.py"  # calls no AWS; its SecretStr is read by the name of a call
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
     }
     needed = {"iam:PassRole"}
-    for service in ("ecs", "s3"):
+    for service in ("ecs", "logs", "s3", "secretsmanager"):
         calls = boto3.client(service, region_name=REGION).meta.method_to_api_mapping
         needed |= {f"{service}:{calls[word]}" for word in words & set(calls)}
     # Both of these calls ask for the right to list.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import fix_store
@@ -131,6 +132,23 @@ def test_a_task_that_spot_takes_away_is_tried_once_more_on_demand(store, cloud, 
     assert ["spot", "FARGATE"] == [task.request.get("launchType", "spot") for task in cloud.ecs.tasks.values()]
 
 
+def test_a_job_whose_containers_died_shows_what_they_wrote(store, cloud, forge):
+    """Tickets that expired: two tasks end without a result, and the job shows the end of their logs."""
+    cloud.ecs.ship_logs = cloud.ship_logs
+    cloud.s3.later = timedelta(hours=1)
+    job = fix.start(store, PROJECT, CLUSTER, actor="ann")
+    try:
+        job = fix.follow_job(store, PROJECT, job.job_id, cloud.launcher(), actor="ann", poll_seconds=0.3)
+    finally:
+        cloud.s3.later = timedelta(0)
+
+    launches = view_job(store, PROJECT, job.job_id).launches
+    assert ("failed", 2) == (job.status, len(launches)), job.reason
+    for each in launches:
+        assert "the last that agent wrote: 'task: Fetching the ticket failed" in str(each.launch.outcome)
+        assert "status 403" in each.log_tail
+
+
 def test_cancelling_stops_the_task(settings, store, tmp_path, cloud, forge):
     """The agent ends, its work so far is kept, nothing is published."""
     slow = fix_store.with_script(settings, tmp_path, diagnose={"sleep_seconds": 600, "answer": "late"})
@@ -166,6 +184,17 @@ def test_settings_name_the_place_and_doctor_says_what_it_lacks(store, cloud):
     assert "NoSuchBucket" in told(store.model_copy(update={"ecs_bucket": "other"})) or "404" in told(
         store.model_copy(update={"ecs_bucket": "other"})
     )
+    store = store.model_copy(update={"ecs_log_group": "/other"})
+    cloud.ecs.definition["containerDefinitions"][0]["logConfiguration"]["options"]["awslogs-group"] = "/gone"
+    cloud.ecs.definition["containerDefinitions"][1]["secrets"][0]["valueFrom"] = cloud.secret_without_value()
+    found = told(store)
+    for words in (
+        "model-key-empty", "has no value yet", "Looking for log group '/gone' was refused with ResourceNotFound",
+        "no container writes to '/other'",
+    ):  # fmt: skip
+        assert words in found
+    cloud.ecs.definition["containerDefinitions"][1]["secrets"][0]["valueFrom"] += "-not-there:key::"
+    assert "-not-there' was refused with ResourceNotFound" in told(store)
     assert "no active cluster 'gone'" in told(store.model_copy(update={"ecs_cluster": "gone"}))
 
 

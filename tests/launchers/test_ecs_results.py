@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,13 +13,14 @@ import boto3
 import pytest
 from ecs_store import Cloud, ask, running_cloud, wait
 from job_folders import make_edit, make_verify, read_report
-from standins.ecs_server import CLUSTER
+from standins.ecs_server import CLUSTER, Task
 from standins.s3_server import BUCKET, REGION, S3, running_s3
 
 from soulcaster.drill.model_server import MODEL_KEY, Say, Use, running_model
 from soulcaster.launchers.aws import open_client
 from soulcaster.launchers.ecs_checks import find_problems
 from soulcaster.launchers.s3_folder import MOST_BYTES
+from soulcaster.launchers.task_logs import keep_ends
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES: dict[str, str | bytes] = {"sums.py": "def add(a, b):\n    return a - b\n"}
@@ -94,6 +96,49 @@ def test_addresses_end_and_hold_for_one_key_alone(tmp_path: Path, cloud: Cloud):
     assert "the ticket failed: status 403" in cloud.ecs.task.log("agent")
     assert "X-Amz" not in cloud.ecs.task.log("agent")
     assert not [key for key in cloud.s3.list_keys() if "/out/" in key]
+
+
+def test_a_container_that_left_nothing_is_explained_by_its_log(tmp_path: Path, cloud: Cloud):
+    """The last line is in the reason, the rest beside the launch, without what looks like a key or moves a cursor."""
+
+    def ship(task: Task) -> None:
+        with (task.folder / "agent.log").open("a") as log:
+            log.write(f"\x1b[31mkey AIza{'0a' * 18}\x1b[0m\n\nKilled by the kernel\n")
+        cloud.ship_logs(task)
+
+    cloud.ecs.ship_logs = ship
+    cloud.s3.later = timedelta(hours=1)
+    folder = make_edit(tmp_path / "job", FILES, FIX)
+    launcher = cloud.launcher()
+    try:
+        state = wait(launcher, launcher.launch(ask(folder)))
+    finally:
+        cloud.s3.later = timedelta(0)
+
+    kept = (folder / "launch" / "container.log").read_text()
+    stream = f"agent/agent/{cloud.ecs.task.arn[-32:]}"
+    assert "the last that agent wrote: 'Killed by the kernel'" in state.reason
+    assert f"--- {stream}\n" in kept
+    assert "the ticket failed: status 403" in kept
+    assert "[secret]" in kept
+    assert "AIza0" not in kept
+    assert "\x1b" not in kept
+    for group, told in (("/gone", ["agent left no log"]), ("", [])):
+        assert told == keep_ends(cloud.launcher(log_group=group).place, cloud.ecs.task.arn, tmp_path)
+    assert not (tmp_path / "launch").exists()
+
+
+def test_a_log_that_cannot_be_read_is_told_and_stops_nothing(tmp_path: Path, cloud: Cloud, monkeypatch):
+    """The end of the task is judged as it is; the reason says why its log is not in it."""
+    cloud.ecs.fails_to_start = "CannotPullContainerError: no such image"
+    launcher = cloud.launcher()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", f"http://127.0.0.1:{server.getsockname()[1]}")
+    state = wait(launcher, launcher.launch(ask(make_edit(tmp_path / "job", FILES, FIX))))
+
+    assert "TaskFailedToStart; CannotPullContainerError" in state.reason
+    assert "Reading log stream 'agent/agent/" in state.reason
+    assert "got no answer" in state.reason
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "us-west-2", "eu-central-1"])

@@ -77,6 +77,8 @@ class Ecs:
     refusals: list[Answer] = field(default_factory=list)
     fails_to_start: str = ""
     after_run: Callable[[], None] = lambda: None
+    ship_logs: Callable[[Task], None] = lambda _task: None
+    """Is given each task that has ended, before anybody is told that it has."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def called(self, name: str) -> list[dict[str, Any]]:
@@ -183,7 +185,7 @@ def _start(ecs: Ecs, task: Task) -> None:
     for container in sorted(definition["containerDefinitions"], key=lambda each: len(each.get("dependsOn", []))):
         task.processes[container["name"]] = _start_container(ecs, task, container, overrides.get(container["name"], {}))
     task.status = "RUNNING"
-    threading.Thread(target=_wait, args=(task,), daemon=True).start()
+    threading.Thread(target=_wait, args=(ecs, task), daemon=True).start()
 
 
 def _start_container(
@@ -206,7 +208,7 @@ def _start_container(
         )  # fmt: skip
 
 
-def _wait(task: Task) -> None:
+def _wait(ecs: Ecs, task: Task) -> None:
     """Until the essential container ends; then all of the task does."""
     task.processes[task.essential].wait()
     for process in task.processes.values():
@@ -216,6 +218,7 @@ def _wait(task: Task) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    ecs.ship_logs(task)
     task.status = "STOPPED"
     task.ended.set()
 

@@ -1,4 +1,7 @@
-"""S3 on loopback: moto's server behind a door that checks what moto does not: signatures and how long they hold."""
+"""S3 on loopback: moto's server behind a door that checks what moto does not: signatures and how long they hold.
+
+Behind the same door moto keeps the secret and the log groups that task definitions name.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +37,12 @@ class S3:
     @cached_property
     def client(self) -> Any:
         """A client with the right credentials."""
+        return self.open("s3")
+
+    def open(self, service: str) -> Any:
+        """A client of another service behind the door."""
         return boto3.client(
-            "s3", region_name=REGION, endpoint_url=self.url,
+            service, region_name=REGION, endpoint_url=self.url,
             aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY,
         )  # fmt: skip
 

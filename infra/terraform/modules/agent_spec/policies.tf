@@ -55,6 +55,14 @@ locals {
         Resource = "${local.bucket_arn}/${var.prefix}/*"
       },
       { Sid = "ListJobFolders", Effect = "Allow", Action = ["s3:ListBucket"], Resource = local.bucket_arn },
+      {
+        Sid      = "ReadAgentLog"
+        Effect   = "Allow"
+        Action   = ["logs:DescribeLogStreams", "logs:GetLogEvents"]
+        Resource = "${local.log_group_arn}:*"
+      },
+      # Whether it is there and has a value; never the value.
+      { Sid = "LookForModelKey", Effect = "Allow", Action = ["secretsmanager:DescribeSecret"], Resource = var.model_secret_arn },
     ]
   }
 
