@@ -21,7 +21,7 @@ from soulcaster.errors import PermanentError, TransientError
 from soulcaster.settings import Settings
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _SUBJECT = re.compile(r"(sub:)?[^\s\x00-\x1f\x7f]{1,200}")
 _TOKEN = re.compile(r"sc_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
@@ -150,7 +150,7 @@ def _note_use(settings: Settings, token_id: str, now: datetime) -> None:
     try:
         write(settings.duckdb_path, lambda con: store.note_use(con, token_id, now), timeout_seconds=_NOTE_SECONDS)
     except TransientError as error:
-        _log.info("The use of token %s is noted at its next one: %s", token_id, error)
+        logger.info("The use of token %s is noted at its next one: %s", token_id, error)
 
 
 def _digest(text: str) -> str:

@@ -26,7 +26,7 @@ from soulcaster.launching import check_ready, examine_place, make_launcher
 from soulcaster.settings import Settings, read_secret
 from soulcaster.traces import traced
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _MOST_MOVES = 60
 """A job makes a dozen moves; more in one go is a circle."""
@@ -227,7 +227,7 @@ def reconcile(settings: Settings, project_id: str, launcher: Launcher, *, actor:
         try:
             found.append(advance_until_rest(settings, project_id, job.job_id, launcher, actor=actor))
         except TransientError as error:
-            _log.warning("Job %s waits: %s", job.job_id, error)
+            logger.warning("Job %s waits: %s", job.job_id, error)
             found.append(_get(settings, project_id, job.job_id))
     _stop_leftovers(settings, project_id, launcher)
     return found
@@ -288,7 +288,7 @@ def _stop_leftovers(
         try:
             told = _stop(settings, launch, launcher, wait_seconds)
         except SoulcasterError as error:
-            _log.warning("Stopping launch %s of job %s: %s", launch.attempt, launch.job_id, error)
+            logger.warning("Stopping launch %s of job %s: %s", launch.attempt, launch.job_id, error)
             continue
         _note_launch(settings, project_id, told)
 

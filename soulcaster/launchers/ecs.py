@@ -23,7 +23,7 @@ from soulcaster.launchers.ecs_calls import EcsPlace, write_whole
 from soulcaster.launchers.ecs_tasks import AGENT, GATEWAY, judge_task
 from soulcaster.launchers.s3_folder import S3Folder
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _USABLE_SECONDS = 1200
 """A stored request is sent again for so long; then its ticket's address is signed anew."""
@@ -207,7 +207,7 @@ class EcsLauncher:
         why = ecs_calls.refusal_of(answer)
         again = self._prepare(request, folder, is_spot=False, n_refused=state["n_refused"] + 1)
         if state["is_spot"]:
-            _log.warning(
+            logger.warning(
                 "Fargate Spot took no task for launch %s (%s); it is asked for on demand.", state["token"], why
             )
             return self._run(request, again, folder)
@@ -231,7 +231,7 @@ class EcsLauncher:
         try:
             objects.download()
         except SoulcasterError as error:
-            _log.warning("Progress of task %s was not read: %s", task, error)
+            logger.warning("Progress of task %s was not read: %s", task, error)
         self._looked[task] = (time.monotonic() + seconds, seconds)
         return LaunchState(state="running")
 
