@@ -100,8 +100,10 @@ def make_summary(case: Case, patch: str, evidence: list[EvidenceRow]) -> FixSumm
     rows = {row.item_id: row for row in evidence}
 
     def name(labels: list[str]) -> list[str]:
-        known = [label for label in labels if by_label.get(label) in rows]
-        return [f"{label} ({rows[by_label[label]].source})" for label in known]
+        return [f"{label} ({rows[by_label[label]].source})" for label in labels if by_label.get(label) in rows]
+
+    less = {*answer.partly, *answer.not_addressed}
+    whole = [rows[by_label[each]] for each in answer.addressed if each not in less and by_label.get(each) in rows]
 
     return FixSummary(
         marker=job.cluster_id,
@@ -109,12 +111,14 @@ def make_summary(case: Case, patch: str, evidence: list[EvidenceRow]) -> FixSumm
         paraphrases=answer.paraphrases[:3],
         links={label: rows[each].url or "" for label, each in by_label.items() if each in rows and rows[each].url},
         issues=_issues(case, evidence),
+        fixed_issues=_issues(case, whole),
         cause=str((detail.diagnosis or {}).get("cause", "")) or "not told",
         change=answer.change or f"Changes {', '.join(file.path for file in parse(patch)[:5])}",
         proof=detail.proof or _UNTESTED,
         addressed=name(answer.addressed),
         partly=name(answer.partly),
         not_addressed=name(answer.not_addressed),
+        untold=name([label for label in by_label if label not in {*answer.addressed, *less}]),
         unchecked=unchecked[:6],
         findings=detail.findings,
         provenance=_provenance(case),
@@ -165,7 +169,7 @@ def _title(case: Case, patch: str) -> str:
 
 
 def _issues(case: Case, evidence: list[EvidenceRow]) -> list[int]:
-    """Numbers of member issues of this very repository; comments are no issues."""
+    """Numbers of the issues of this very repository among the rows; comments are no issues."""
     name = case.repository.name.casefold()
     found = []
     for row in evidence:

@@ -46,12 +46,16 @@ class FixSummary(BaseModel):
     paraphrases: list[str] = Field(default_factory=list, description="Up to three; no names, no quotes.")
     links: dict[str, str] = Field(default_factory=dict, description="Addresses of reports by the label that texts use.")
     issues: list[int] = Field(default_factory=list, description="Member issues of this very repository.")
+    fixed_issues: list[int] = Field(
+        default_factory=list, description="Those of them that the change addresses in full."
+    )
     cause: str
     change: str
     proof: Proof
     addressed: list[str] = Field(default_factory=list)
     partly: list[str] = Field(default_factory=list)
     not_addressed: list[str] = Field(default_factory=list)
+    untold: list[str] = Field(default_factory=list, description="Reports that nothing was said of.")
     unchecked: list[str] = Field(default_factory=list)
     findings: list[Finding] = Field(default_factory=list)
     provenance: dict[str, str] = Field(default_factory=dict, description="Job, tool, model, prompt hash, base commit.")
@@ -192,8 +196,13 @@ def _proof(proof: Proof) -> str:
 
 
 def _coverage(summary: FixSummary) -> str:
-    kinds = (("addressed", summary.addressed), ("partly", summary.partly), ("not addressed", summary.not_addressed))
-    lines = [f"- {kind}: {plain(text, 120)}" for kind, texts in kinds for text in texts[:4]]
+    kinds = {
+        "addressed": summary.addressed,
+        "partly": summary.partly,
+        "not addressed": summary.not_addressed,
+        "nothing is said of": summary.untold,
+    }
+    lines = [f"- {kind}: {plain(', '.join(texts), 400)}" for kind, texts in kinds.items() if texts]
     return "\n".join(["### Which reports it addresses", *lines]) if lines else ""
 
 
@@ -208,9 +217,10 @@ def _objection(finding: Finding) -> str:
 
 
 def _references(summary: FixSummary) -> str:
-    """Closing words only for issues of this repository, and only when the fix is proved."""
-    word = "Fixes" if summary.proof.verdict == "proved" else "Refs"
-    return "\n".join(f"{word} #{number}" for number in summary.issues[:_MOST_ISSUES] if number > 0)
+    """Closing words only for issues of this repository that are addressed in full, and only when the fix is proved."""
+    closed = set(summary.fixed_issues) if summary.proof.verdict == "proved" else set()
+    numbers = sorted((number for number in summary.issues if number > 0), key=lambda number: number not in closed)
+    return "\n".join(f"{'Fixes' if number in closed else 'Refs'} #{number}" for number in numbers[:_MOST_ISSUES])
 
 
 def _provenance(provenance: dict[str, str]) -> str:

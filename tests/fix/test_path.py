@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import fix_store
 import pytest
@@ -12,6 +13,7 @@ from fix_store import (
     DIAGNOSIS,
     FIXED,
     NAME,
+    NEW_TEST,
     REVIEW,
     SECRET,
     cluster_status,
@@ -62,8 +64,25 @@ def test_what_goes_out_is_made_of_our_words(run, forge):
     assert job.branch == f"soulcaster/c{CLUSTER[:8]}-{job.brief_hash[:8]}" == pull["head"]["ref"]
     for word in ("first row is missing", "user11", "first line never"):
         assert word not in pull["body"]
-    assert "Fixes #11" in pull["body"]
-    assert "r1 (github)" in pull["body"]
+    assert "- addressed: r1 (github)\n- nothing is said of: r2 (github)\n" in pull["body"]
+    assert [("Fixes", "Refs"), {"11", "12"}] == references(pull)
+
+
+def test_an_issue_that_is_addressed_in_part_stays_open(run, forge):
+    """The pull request refers to it; what the agent says twice counts as the lesser."""
+    answer = {**ANSWER, "addressed": ["r1", "r2"], "partly": ["r2"], "not_addressed": ["r7"]}
+    run(fix={"files": {"notes.py": FIXED, "tests/test_notes.py": NEW_TEST}, "answer": json.dumps(answer)})
+
+    [pull] = forge.pull_requests
+    assert [("Fixes", "Refs"), {"11", "12"}] == references(pull)
+    assert "- partly: r2 (github)\n" in pull["body"]
+    assert "r7" not in pull["body"], "there is no such report"
+
+
+def references(pull):
+    """Words that close or refer, in their order, and the issues."""
+    found = re.findall(r"^(Fixes|Refs) #(\d+)$", pull["body"], re.MULTILINE)
+    return [tuple(word for word, _ in found), {number for _, number in found}]
 
 
 def test_the_commit_says_where_it_comes_from_and_who_clicked(store, tmp_path, forge):

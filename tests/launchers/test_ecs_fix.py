@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from soulcaster.fix_models import FINAL_STATUSES, Job
 from soulcaster.job_view import view_job
 from soulcaster.launchers.ecs import EcsLauncher
 from soulcaster.launching import check_ready, make_launcher
+from soulcaster.run_bundle import write_bundle
 from soulcaster.settings import Settings
 
 DRIVER = """
@@ -132,8 +134,8 @@ def test_a_task_that_spot_takes_away_is_tried_once_more_on_demand(store, cloud, 
     assert ["spot", "FARGATE"] == [task.request.get("launchType", "spot") for task in cloud.ecs.tasks.values()]
 
 
-def test_a_job_whose_containers_died_shows_what_they_wrote(store, cloud, forge):
-    """Tickets that expired: two tasks end without a result, and the job shows the end of their logs."""
+def test_a_job_whose_containers_died_shows_what_they_wrote(store, cloud):
+    """Tickets that expired: two tasks end without a result, and job and bundle show the end of their logs."""
     cloud.ecs.ship_logs = cloud.ship_logs
     cloud.s3.later = timedelta(hours=1)
     job = fix.start(store, PROJECT, CLUSTER, actor="ann")
@@ -147,6 +149,8 @@ def test_a_job_whose_containers_died_shows_what_they_wrote(store, cloud, forge):
     for each in launches:
         assert "the last that agent wrote: 'task: Fetching the ticket failed" in str(each.launch.outcome)
         assert "status 403" in each.log_tail
+    with zipfile.ZipFile(write_bundle(store, PROJECT, job.job_id)) as bundle:
+        assert b"status 403" in bundle.read("2-edit/launch/container.log")
 
 
 def test_cancelling_stops_the_task(settings, store, tmp_path, cloud, forge):

@@ -28,9 +28,10 @@ def make_summary(**given_fields) -> FixSummary:
     ]
     fields = {
         "marker": "c1a2b3c4", "counts": {"reddit": 3, "github": 1}, "paraphrases": ["Sums come out wrong."],
-        "links": {"r1": "https://www.reddit.com/r/notes/1"}, "issues": [12], "cause": "A minus.", "change": "A plus.",
+        "links": {"r1": "https://www.reddit.com/r/notes/1"}, "issues": [12], "fixed_issues": [12],
+        "cause": "A minus.", "change": "A plus.",
         "proof": Proof(verdict="proved", reason="All three hold.", rows=rows, command=["python", "-m", "pytest"]),
-        "addressed": ["Wrong sums"], "partly": ["Slow sums"], "not_addressed": ["Dark mode"],
+        "addressed": ["Wrong sums", "More"], "partly": ["Slow sums"], "not_addressed": ["Dark mode"], "untold": ["r9"],
         "unchecked": ["Windows"], "findings": [Finding(rule="lockfile", path="x.lock", detail="was changed")],
         "provenance": {"job": "job-1", "tool": "kilo 7.7.7"}, **given_fields,
     }  # fmt: skip
@@ -45,7 +46,8 @@ def test_the_body_tells_the_whole_story():
         "4 reports: 1 from github, 3 from reddit", "Sums come out wrong.", "r1 [www.reddit.com](https://www.reddit.com/r/notes/1)",
         "A minus.", "A plus.", "Proof: proved", "| A: new tests on the base | a test fails | 3 | 1 | yes |",
         "| C: change with the original tests | all pass | ? | ? | not told |", "python -m pytest",
-        "- addressed: Wrong sums", "- partly: Slow sums", "- not addressed: Dark mode", "- Windows",
+        "- addressed: Wrong sums, More", "- partly: Slow sums", "- not addressed: Dark mode", "- Windows",
+        "- nothing is said of: r9",
         "- lockfile in x.lock: was changed", "Fixes #12", "kilo 7.7.7", "Close this pull request",
     ):  # fmt: skip
         assert part in text
@@ -55,10 +57,18 @@ def test_the_body_tells_the_whole_story():
 @pytest.mark.parametrize("verdict", ["regression_safe", "unverified", "rejected"])
 def test_only_a_proved_fix_closes_issues(verdict):
     """Everything weaker only refers to them, to at most ten."""
-    text = render(make_summary(proof=Proof(verdict=verdict, reason=""), issues=list(range(1, 20))))
+    numbers = list(range(1, 20))
+    text = render(make_summary(proof=Proof(verdict=verdict, reason=""), issues=numbers, fixed_issues=numbers))
 
     assert "Fixes" not in text
     assert 10 == len(re.findall(r"^Refs #\d+$", text, re.MULTILINE))
+
+
+def test_a_proved_fix_closes_only_what_it_addresses_in_full():
+    """Other member issues are referred to, after those that are closed."""
+    text = render(make_summary(issues=[3, 7, 9], fixed_issues=[7]))
+
+    assert ["Fixes #7", "Refs #3", "Refs #9"] == re.findall(r"^(?:Fixes|Refs) #\d+$", text, re.MULTILINE)
 
 
 def shown(markdown: str) -> str:
@@ -69,7 +79,7 @@ def shown(markdown: str) -> str:
 def test_words_of_strangers_do_nothing():
     """In every field: no mention, reference, keyword, address, markup, marker; read by a person it says the same."""
     fields = ("cause", "change")
-    lists = ("paraphrases", "addressed", "partly", "not_addressed", "unchecked")
+    lists = ("paraphrases", "addressed", "partly", "not_addressed", "untold", "unchecked")
     everywhere = dict.fromkeys(fields, HOSTILE) | {name: [HOSTILE] for name in lists}
     text = render(
         make_summary(
@@ -118,7 +128,8 @@ def test_a_body_is_never_too_long(texts):
     made = render(
         make_summary(
             cause=texts[0] * 9, change=texts[0] * 9, paraphrases=texts, addressed=texts, partly=texts,
-            not_addressed=texts, unchecked=texts, provenance={str(i): text for i, text in enumerate(texts)},
+            not_addressed=texts, untold=texts, unchecked=texts,
+            provenance={str(i): text for i, text in enumerate(texts)},
         )
     )  # fmt: skip
 
