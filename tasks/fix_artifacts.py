@@ -1,4 +1,4 @@
-"""What the run page of a fix shows: brief, diagnosis, patch, proof, cost so far. Text of agents stays text.
+"""What the run page of a fix shows: brief, diagnosis, log, patch, proof, cost so far. Text of agents stays text.
 
 Prefect renders markdown, and people click: what a model or a stranger wrote stands in a code block that it cannot end.
 """
@@ -26,6 +26,9 @@ def show_job(settings: Settings, project: str, job_id: str) -> None:
     if view.detail.diagnosis:
         text = "\n".join(f"{key}: {value}" for key, value in view.detail.diagnosis.items())
         create_markdown_artifact(key="fix-diagnosis", markdown=block(text), description="Diagnosis, as the agent tells")
+    for launch in [each for each in view.launches if each.log_tail][-1:]:
+        title = f"End of the log of launch {launch.launch.attempt} ({launch.launch.purpose})"
+        create_markdown_artifact(key="fix-log", markdown=block(launch.log_tail[-_LONGEST:]), description=title)
     if view.patch:
         create_markdown_artifact(key="fix-patch", markdown=block(view.patch), description="The change")
     if view.detail.proof:
@@ -58,6 +61,7 @@ def _cost(view: JobView) -> None:
         "sandbox",
         "n_requests",
         "n_tokens",
+        "pr_url",
     )
     rows = [{"what": name, "value": str(getattr(job, name) or "")} for name in names]
     rows.append({"what": "cost so far (USD)", "value": f"{job.cost_usd:.4f}"})

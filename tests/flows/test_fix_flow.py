@@ -59,7 +59,9 @@ def runs_named(server: PrefectServer, state: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_run_page_shows_brief_diagnosis_patch_proof_and_cost(prefect_server, settings, forge: Forge):
+def test_the_run_page_shows_brief_diagnosis_log_patch_proof_cost_and_pull_request(
+    prefect_server, settings, forge: Forge
+):
     """The whole way in a flow; the proposal is on the forge."""
     fix_store.add_cluster(settings)
 
@@ -70,9 +72,11 @@ def test_the_run_page_shows_brief_diagnosis_patch_proof_and_cost(prefect_server,
     assert 1 == len(forge.pull_requests)
     body = {"flow_runs": {"id": {"any_": [str(state.state_details.flow_run_id)]}}}
     found = httpx.post(f"{prefect_server.api_url}/artifacts/filter", json=body, timeout=30).json()
-    shown = {each["key"]: str(each["data"]) for each in found}
-    assert {"fix", "fix-state", "fix-brief", "fix-diagnosis", "fix-patch", "fix-proof"} <= set(shown)
+    shown = {each["key"]: str(each["data"]) for each in sorted(found, key=lambda each: each["created"])}
+    assert {"fix", "fix-state", "fix-brief", "fix-diagnosis", "fix-log", "fix-patch", "fix-proof"} <= set(shown)
     assert "cost so far" in shown["fix-state"]
+    assert forge.pull_requests[0]["html_url"] in shown["fix-state"]
+    assert "[review]" in shown["fix-log"]
     assert "return sum(rows)" in shown["fix-patch"]
 
 
