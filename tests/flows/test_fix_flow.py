@@ -59,7 +59,7 @@ def runs_named(server: PrefectServer, state: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_run_page_shows_brief_diagnosis_log_patch_proof_cost_and_pull_request(
+def test_the_run_page_shows_brief_diagnosis_log_patch_proof_and_cost(
     prefect_server, settings, forge: Forge
 ):
     """The whole way in a flow; the proposal is on the forge."""
