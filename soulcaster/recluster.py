@@ -81,7 +81,7 @@ def recluster(
         min_cluster_size=settings.min_cluster_size,
         min_similarity=settings.min_similarity,
         around=_recall(settings, project_id, embedder, known, matrix, keep=not dry_run, on_progress=on_progress),
-        previous=_shown_before(given),
+        previous=_known_before(given),
     )
     found, contradictions = _obey(given, found, matrix, text_of_item)
     rows = _run_rows(project_id, given, found, embedder.model_id, _parameters(settings, len(missing)), started)
@@ -199,6 +199,14 @@ def _shown_before(given: store.RunInput) -> npt.NDArray[np.int64]:
     position = {cluster: number for number, cluster in enumerate(given.previous_cluster_ids)}
     shown = given.items.select("item_id").join(given.previous, on="item_id", how="left", maintain_order="left")
     return shown["cluster_id"].replace_strict(position, default=-1, return_dtype=pl.Int64).to_numpy()
+
+
+def _known_before(given: store.RunInput) -> npt.NDArray[np.int64]:
+    """The same with `holding.NEW` for those in none that no grouping has judged: they only waited in the noise lane."""
+    was_judged = given.items.select("item_id").join(given.previous, on="item_id", how="left", maintain_order="left")
+    shown = _shown_before(given)
+    is_new = ~was_judged["was_judged"].fill_null(value=False).to_numpy()
+    return np.where((shown < 0) & is_new, holding.NEW, shown)
 
 
 def _churn(settings: Settings, given: store.RunInput, rows: runs.RunRows, contradictions: list[str]) -> ChurnReport:

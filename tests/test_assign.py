@@ -10,7 +10,8 @@ import pytest
 
 from soulcaster import edit
 from soulcaster.assign import assign, needs_refit
-from soulcaster.db import write
+from soulcaster.db import read, write
+from soulcaster.db.clusters import load_run_input
 from soulcaster.publish import rollback
 from soulcaster.recluster import recluster
 
@@ -155,3 +156,26 @@ def test_items_that_were_never_grouped_make_a_refit_due(settings):
     assert "" == needs_refit(settings, made.PROJECT)
     made.add_stars(settings, 1, 2)
     assert "2 items were never grouped" == needs_refit(settings, made.PROJECT)
+
+
+def _judged(settings):
+    given = read(settings.duckdb_path, lambda con: load_run_input(con, made.PROJECT))
+    names = dict(made.query(settings, "SELECT item_id::VARCHAR, external_id FROM items"))
+    return {names[item] for item in given.previous.filter("was_judged")["item_id"]}
+
+
+def test_what_only_waited_in_the_noise_lane_has_not_been_judged_by_an_edit_either(grouped):
+    """So two new reports of one problem meet at the next grouping; that one judges all that has a vector."""
+    old = set(made.clusters_of_items(grouped))
+    add(grouped, "far", {2: 1.0, 301: 3.0})
+    assign(grouped, made.PROJECT)
+    [(item,)] = made.query(grouped, "SELECT item_id::VARCHAR FROM items WHERE external_id = '0-1'")
+    edit.move(grouped, made.PROJECT, item, made.clusters_of_items(grouped)["1-1"], actor="ada")
+
+    assert old == _judged(grouped)
+
+    recluster(grouped, made.PROJECT)
+    assert old | {"far"} == _judged(grouped)
+    made.add_items(grouped, [made.row("later", "no vector yet")])
+    recluster(grouped, made.PROJECT)
+    assert set() == _judged(grouped)

@@ -23,7 +23,7 @@ from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-ALGORITHM = "exact-joins+pair-scorer-3+average-linkage-1+hold-2"
+ALGORITHM = "exact-joins+pair-scorer-3+average-linkage-1+hold-3"
 SAME_TEXT = 0
 """Position of the reason "same text"; the positions of `keys` follow it, and "held from before" follows those."""
 NEAR_TEXT, NOISE = -1, -2
@@ -72,7 +72,7 @@ def group_items(
     -1 = none, the strongest first. `titles` and `bodies` are n_texts strings; without them only the vectors speak.
     `days` are float64 (n_texts,), when each came, NaN where nobody knows. Texts below `min_similarity` (cosine) are
     never neighbours. Without a `scorer` the package's weights are taken, without `around` the neighbours are searched
-    for. `previous`, int64 (n_items,), -1 = none, is the cluster people know each item in: see `hold_groups`.
+    for. `previous`, int64 (n_items,), is the cluster people know each item in, `ALONE` or `NEW`: see `hold_groups`.
     """
     present = np.flatnonzero(text_of_item >= 0)
     text = text_of_item[present]

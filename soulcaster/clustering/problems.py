@@ -83,8 +83,8 @@ def link_units(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Labels int64 (n,), -1 noise, and membership strengths float64 (n,): mean probability to the others, noise 0.
 
-    What was one cluster in `previous`, int64 (n,), -1 none, is held together a little longer, see `hold_groups`; the
-    mask (n,) says which points are in a cluster that would be cut apart otherwise.
+    What was one cluster in `previous`, int64 (n,), or alone, stays so a little longer, see `hold_groups`; the mask (n,)
+    says which points are in a cluster that would be cut apart otherwise.
     """
     probability = 1.0 - edges.distance
     anew = groups = find_groups(n, edges, MIN_MEAN_PROBABILITY)

@@ -20,7 +20,19 @@ _ITEMS = """
     ORDER BY content_hash NULLS LAST, created_at NULLS LAST, item_id
 """
 _PREVIOUS = """
-    SELECT m.item_id::VARCHAR AS item_id, m.cluster_id::VARCHAR AS cluster_id, m.theme_id::VARCHAR AS theme_id
+    WITH RECURSIVE line AS (  -- the run on show, and what its edits were made on, down to a grouping
+        SELECT $run::UUID AS run_id
+        UNION ALL
+        SELECT q.base_run_id FROM line JOIN proposals q USING (run_id) WHERE q.kind = 'edit'
+    ),
+    judged AS (
+        SELECT m.item_id FROM memberships m JOIN runs r USING (run_id, project_id)
+            LEFT JOIN proposals q USING (run_id, project_id)
+        WHERE m.project_id = $project AND m.run_id IN (SELECT run_id FROM line) AND q.kind IS DISTINCT FROM 'edit'
+            AND (r.parameters->>'n_texts_without_vector')::BIGINT = 0
+    )
+    SELECT m.item_id::VARCHAR AS item_id, m.cluster_id::VARCHAR AS cluster_id, m.theme_id::VARCHAR AS theme_id,
+           m.item_id IN (SELECT item_id FROM judged) AS was_judged
     FROM run_memberships m WHERE m.run_id = $run AND m.project_id = $project
 """
 _WORK = """
@@ -72,7 +84,8 @@ class RunInput(NamedTuple):
     duplicate_of, exception_type, frames, created_at."""
     published_run_id: str | None
     previous: pl.DataFrame
-    """Item_id, cluster_id, theme_id on show, with what was assigned since; the last two null for noise."""
+    """Item_id, cluster_id, theme_id on show, with what was assigned since, the last two null for noise; and was_judged:
+    whether the last grouping compared it with all others, which it did when no text lacked its vector."""
     previous_cluster_ids: list[str]
     previous_theme_ids: list[str]
     constraints: pl.DataFrame

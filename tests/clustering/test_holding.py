@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soulcaster.clustering.holding import APART, HELD, former_clusters
+from soulcaster.clustering.holding import ALONE, APART, HELD, NEW, former_clusters
 from soulcaster.clustering.neighbors import Edges
 from soulcaster.clustering.problems import MIN_MEAN_PROBABILITY, link_units
 
@@ -28,7 +28,7 @@ def edges(*triples: tuple[int, int, float]) -> Edges:
         (_LESS - 0.01, [7, 7, 8, 8], False),
         (MIN_MEAN_PROBABILITY - 0.01, [-1, -1, 8, 8], False),
         (MIN_MEAN_PROBABILITY - 0.01, [7, -1, 8, 8], False),
-        (MIN_MEAN_PROBABILITY + 0.01, [-1, -1, 8, 8], True),
+        (MIN_MEAN_PROBABILITY + 0.01, [NEW, NEW, 8, 8], True),
     ],
 )
 def test_a_known_cluster_holds_below_the_cut_that_makes_a_new_one(probability, previous, together):
@@ -47,12 +47,12 @@ def test_a_known_cluster_holds_below_the_cut_that_makes_a_new_one(probability, p
     [
         (_MORE - 0.01, [7, 7, 8, 8], False),
         (_MORE + 0.01, [7, 7, 8, 8], True),
-        (_MORE - 0.01, [7, 7, -1, -1], True),
-        (_MORE - 0.01, [-1, -1, -1, -1], True),
+        (_MORE - 0.01, [7, 7, NEW, NEW], True),
+        (_MORE - 0.01, [NEW, NEW, NEW, NEW], True),
     ],
 )
 def test_two_known_clusters_need_more_to_become_one(probability, previous, joined):
-    """What stood alone joins as always."""
+    """What is new joins as if there were no past."""
     between = [(a, b, probability) for a in (0, 1) for b in (2, 3)]
 
     labels, *_ = link_units(
@@ -60,6 +60,19 @@ def test_two_known_clusters_need_more_to_become_one(probability, previous, joine
     )
 
     assert joined == (labels[0] == labels[2])
+
+
+@pytest.mark.parametrize("other", [ALONE, NEW, 8])
+@pytest.mark.parametrize(("probability", "joined"), [(_MORE - 0.01, False), (_MORE + 0.01, True)])
+def test_what_a_grouping_left_alone_needs_more_to_join(probability, joined, other):
+    """Whatever comes: another that stood alone, a new text, a cluster."""
+    between = [(0, at, probability) for at in (1, 2)]
+
+    labels, *_ = link_units(
+        3, edges((1, 2, 0.9), *between), min_cluster_size=2, previous=np.array([ALONE, other, other])
+    )
+
+    assert joined == (labels[0] == labels[1])
 
 
 @given(st.integers(0, 2**16))
@@ -70,7 +83,7 @@ def test_found_a_second_time_the_groups_stay(seed):
     chosen = rng.random(len(left)) < 0.4
     weights = np.round(rng.random(int(chosen.sum())) * 0.5, 3)
     found = Edges(left[chosen], right[chosen], 1.0 - weights)
-    first, *_ = link_units(14, found, min_cluster_size=2, previous=rng.integers(-1, 4, 14))
+    first, *_ = link_units(14, found, min_cluster_size=2, previous=rng.integers(-2, 4, 14))
 
     again, *_ = link_units(14, found, min_cluster_size=2, previous=first)
 
@@ -78,10 +91,11 @@ def test_found_a_second_time_the_groups_stay(seed):
 
 
 def test_no_point_and_points_of_several_clusters():
-    """Nothing is held where nothing is, and joined points of two clusters have no one past."""
+    """Nothing is held where nothing is; joined points of two clusters have no one past, with a new one the older's."""
     nothing = np.empty(0, dtype=np.int64)
 
     labels, *_ = link_units(0, Edges(nothing, nothing, np.empty(0)), min_cluster_size=2, previous=nothing)
 
     assert 0 == len(labels)
-    assert [4, -1, -1] == former_clusters(np.array([0, 0, 1, 1, 2]), np.array([4, -1, 4, 5, -1])).tolist()
+    groups, previous = np.array([0, 0, 1, 1, 2, 3, 3, 4]), np.array([4, ALONE, 4, 5, ALONE, NEW, ALONE, NEW])
+    assert [4, NEW, ALONE, ALONE, NEW] == former_clusters(groups, previous).tolist()

@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from soulcaster.clustering.density import leaf_clusters
 from soulcaster.clustering.grouping import group_items
+from soulcaster.clustering.holding import NEW
 from soulcaster.clustering.matching import match_clusters
 from soulcaster.clustering.neighbors import edges_from_neighbors, nearest_neighbors
 from soulcaster.clustering.quality import measure
@@ -54,11 +55,11 @@ def test_shuffled_reports_give_the_same_clusters(reports):
 
 
 def test_a_hundredth_more_reports_leave_the_old_clusters_in_place(reports):
-    """99.5 % of clustered items keep their id, old noise stays or joins a new report; looking again changes nothing."""
+    """99.5 % of clustered items keep their id, 98.5 % of old noise stays; looking again changes nothing."""
     matrix, _ = reports
     known = np.sort(np.random.default_rng(1).permutation(len(matrix))[: int(0.99 * len(matrix))])
     before = group_items(matrix[known], np.arange(len(known)), min_similarity=0.5)
-    shown = np.full(len(matrix), -1)
+    shown = np.full(len(matrix), NEW)
     shown[known] = before.labels
 
     after = group_items(matrix, np.arange(len(matrix)), min_similarity=0.5, previous=shown)
@@ -69,7 +70,8 @@ def test_a_hundredth_more_reports_leave_the_old_clusters_in_place(reports):
     clustered = before.labels >= 0
     assert (named[clustered] == before.labels[clustered]).mean() >= 0.995
     noise = after.labels[known][~clustered]
-    assert ((noise < 0) | np.isin(noise, np.delete(after.labels, known))).mean() >= 0.96
+    assert (noise < 0).mean() >= 0.985
+    assert ((noise < 0) | np.isin(noise, np.delete(after.labels, known))).mean() >= 0.998
     assert np.array_equal(after.labels, again.labels)
 
 
