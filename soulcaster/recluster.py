@@ -148,7 +148,7 @@ def _parameters(settings: Settings, n_missing: int) -> str:
             "min_cluster_size": settings.min_cluster_size,
             "min_similarity": settings.min_similarity,
             "past_counts": [holding.HELD, holding.APART],
-            "theme_resolution": themes.RESOLUTION,
+            "theme_method": themes.METHOD,
             "n_texts_without_vector": n_missing,
             "libraries": {name: version(name) for name in ("numpy", "scipy")},
         }

@@ -86,7 +86,7 @@ def measure_pairs(
     column = {name: values[:, position] for position, name in enumerate(FEATURES)}
     cosine = around.cosine.ravel()[at]
     column["whitened"][:] = around.whitened.ravel()[at]
-    column["shared_neighbors"][:] = _shared_neighbors(around.near, left, right)
+    column["shared_neighbors"][:] = shared_neighbors(around.near, left, right, _SHARED_NEIGHBORS)
     compared = {"whitened": column["whitened"], "cosine": cosine}
     if titles is not None and bodies is not None:
         heads, rests = _split(titles, bodies)
@@ -100,6 +100,20 @@ def measure_pairs(
     _share(lambda name: _compare(left, right, compared[name], standings[name], column, name), list(compared))
     times = np.full(n, np.nan) if days is None else days
     return Pairs(left, right, cosine, values, np.abs(times[left] - times[right]).astype(np.float32))
+
+
+def shared_neighbors(near: Rows, left: Rows, right: Rows, most: int) -> Column:
+    """Share of the `most` nearest neighbours (and of the texts themselves) that both sides have, float32 (m,)."""
+    n, k = len(near), min(near.shape[1], most)
+    columns = np.hstack([np.arange(n)[:, None], near[:, :k]]).ravel()
+    around = csr_array((np.ones(len(columns), dtype=np.float32), columns, np.arange(n + 1) * (k + 1)), shape=(n, n))
+    result = np.empty(len(left), dtype=np.float32)
+
+    def count(part: slice) -> None:
+        result[part] = around[left[part]].multiply(around[right[part]]).sum(axis=1)
+
+    _share(count, list(_chunks(len(left))))
+    return result / np.float32(k + 1)
 
 
 def _candidates(around: Neighborhood) -> tuple[Rows, Rows, Rows]:
@@ -143,20 +157,6 @@ def _share(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
 
 def _chunks(n_pairs: int, size: int = _CHUNK_PAIRS) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, n_pairs, size))
-
-
-def _shared_neighbors(near: Rows, left: Rows, right: Rows) -> Column:
-    """Share of the nearest neighbours (and of the texts themselves) that both sides have."""
-    n, k = len(near), min(near.shape[1], _SHARED_NEIGHBORS)
-    columns = np.hstack([np.arange(n)[:, None], near[:, :k]]).ravel()
-    around = csr_array((np.ones(len(columns), dtype=np.float32), columns, np.arange(n + 1) * (k + 1)), shape=(n, n))
-    result = np.empty(len(left), dtype=np.float32)
-
-    def count(part: slice) -> None:
-        result[part] = around[left[part]].multiply(around[right[part]]).sum(axis=1)
-
-    _share(count, list(_chunks(len(left))))
-    return result / np.float32(k + 1)
 
 
 def _split(titles: Sequence[str], bodies: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,7 +1,7 @@
 """Texts to themes: the coarse second level, for people who ask "what is this about" before "what do we fix".
 
-A theme is a part of the neighbour graph that is denser inside than chance by a factor; the tree is that of Bonald et
-al. 2018 (Paris), which is average linkage with the weighted degrees as sizes. No number of themes is asked for.
+Two texts are linked as strongly as their nearest neighbours are the same ones (shared nearest neighbours, Jarvis and
+Patrick 1973), which says more about topics than how near the two are; themes are the communities of that graph.
 """
 
 from __future__ import annotations
@@ -9,46 +9,41 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from soulcaster.clustering.communities import Links, find_communities
 from soulcaster.clustering.exact import number_by_first_row
-from soulcaster.clustering.linkage import average_linkage, cut_tree
+from soulcaster.clustering.features import shared_neighbors
 
-RESOLUTION = 5.0
-"""Times chance that two parts of one theme must be linked. Source: docs/grouping.md, "Figures".
+METHOD = "shared-neighbors+paris+held-out-resolution+moves-1"
+"""Named in every run; changes with whatever changes themes."""
 
-Among few texts chance itself is large (two even topics can reach 2 at most), so less is asked: see `_resolution`.
-"""
-_FULL_RESOLUTION_FROM = 2_500
-
-_N_NEIGHBORS = 20
+_LINKED, _COMPARED = 20, 30
+"""Neighbours a text is linked to, and neighbours of both that are compared. Source: docs/grouping.md, "Themes"."""
+_ALL_FROM = 5_600
+"""Texts from which all these neighbours are asked; below, the share falls with the root of the number of texts."""
 _MIN_SUPPORT = 0.5
-"""Share of a lone text's neighbourhood that must lie in its theme, else it has none."""
+"""Share of a lone text's links that must lie in its theme, else it has none."""
 
 
 def group_themes(
-    near: npt.NDArray[np.int64],
-    similarities: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    is_remote: npt.NDArray[np.bool_],
+    near: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], is_remote: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.int64]:
     """Theme of every text, int64 (n,), -1 for none. A cluster is never split; every theme has a cluster.
 
     Args:
         near: int64 (n, k), nearest other texts, nearest first.
-        similarities: float32 (n, k), cosine.
         labels: int64 (n,), cluster of every text, -1 noise.
         is_remote: mask (n,) of texts that are like nothing much; alone they have no theme.
     """
     n = len(near)
-    near, similarities = near[:, :_N_NEIGHBORS], similarities[:, :_N_NEIGHBORS]
-    here = np.repeat(np.arange(n), near.shape[1])
-    there, weight = near.ravel(), np.maximum(similarities.ravel(), 0.0).astype(np.float64)
-    degree = np.bincount(here, weight, minlength=n) + np.bincount(there, weight, minlength=n)
-    node = np.where(labels >= 0, labels, np.arange(n) + int(labels.max(initial=-1)) + 1)
-    sizes = np.bincount(node, degree) if n else np.empty(0)
-    left, right, total = _sum_by_pair(node[here], node[there], weight, len(sizes))
-    asked = _resolution(n)
-    merges = average_linkage(left, right, total * degree.sum(), np.maximum(sizes, 1e-9), min_mean=asked)
-    themes = cut_tree(len(sizes), merges, asked)[node] if n else np.empty(0, dtype=np.int64)
+    linked, compared = _neighbors_asked(n, near.shape[1])
+    here, there = np.repeat(np.arange(n), linked), near[:, :linked].ravel()
+    share = shared_neighbors(near, here, there, compared).astype(np.float64)
+    weight = share / (2 - share)
+    node = np.unique(
+        np.where(labels >= 0, labels, np.arange(n) + int(labels.max(initial=-1)) + 1), return_inverse=True
+    )[1]
+    links = Links(int(node.max(initial=-1)) + 1, node[here], node[there], weight)
+    themes = find_communities(links, np.tile(np.arange(linked) % 2 == 1, n))[node]
     inside = np.bincount(here, weight * (themes[here] == themes[there]), minlength=n)
     around = np.bincount(here, weight, minlength=n)
     is_lost = (labels < 0) & (is_remote | (inside < _MIN_SUPPORT * np.maximum(around, 1e-9)))
@@ -81,18 +76,10 @@ def themes_of_clusters(
     return numbered, np.where(labels >= 0, np.append(numbered, -1)[labels], rows)
 
 
-def _resolution(n: int) -> float:
-    """Grows with the root of the number of texts from 1 to `RESOLUTION`."""
-    return min(RESOLUTION, max(1.0, RESOLUTION * float(np.sqrt(n / _FULL_RESOLUTION_FROM))))
-
-
-def _sum_by_pair(
-    a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], weight: npt.NDArray[np.float64], n: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    proper = a != b
-    keys, of_key = np.unique(np.minimum(a, b)[proper] * n + np.maximum(a, b)[proper], return_inverse=True)
-    total = np.bincount(of_key, weight[proper], minlength=len(keys)).astype(np.float64)
-    return keys // max(n, 1), keys % max(n, 1), total
+def _neighbors_asked(n: int, known: int) -> tuple[int, int]:
+    """How many neighbours a text is linked to, and how many are compared: fewer where all topics are small."""
+    share = min(1.0, float(np.sqrt(n / _ALL_FROM)))
+    return min(known, max(2, round(_LINKED * share))), min(known, max(3, round(_COMPARED * share)))
 
 
 def _only_with_cluster(themes: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

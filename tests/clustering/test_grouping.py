@@ -9,8 +9,6 @@ from sklearn.metrics import adjusted_rand_score
 from soulcaster.clustering import grouping
 from soulcaster.clustering.exact import join_exact
 from soulcaster.clustering.grouping import group_items
-from soulcaster.clustering.neighbors import nearest_neighbors
-from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
 
 def _unit(rows):
@@ -106,39 +104,3 @@ def test_at_most_five_exemplars_and_the_first_lie_in_the_middle():
     assert 5 == found.is_exemplar.sum()
     assert not found.is_exemplar[8]
     assert found.similarities[8] < found.similarities[found.is_exemplar].min()
-
-
-def test_texts_of_two_topics_make_two_themes_and_a_cluster_is_never_split():
-    """Dense parts of the neighbour graph; what has no cluster anywhere near is no theme."""
-    rng = np.random.default_rng(0)
-    matrix = _unit(np.repeat(np.eye(8)[:4], 40, axis=0) + 0.1 * rng.normal(size=(160, 8)))
-    labels = np.full(160, -1)
-    labels[[0, 1, 45, 46]] = [0, 0, 1, 1]
-
-    themes = group_themes(*nearest_neighbors(matrix, 10), labels, np.zeros(160, dtype=bool))
-
-    assert themes[0] == themes[1]
-    assert themes[45] == themes[46]
-    assert themes[0] != themes[45]
-    assert {-1} == set(themes[80:].tolist())
-
-
-def test_the_theme_of_a_cluster_is_that_of_most_of_its_items():
-    """A person's merge keeps the larger side's theme; a cluster out of items without theme gets its own."""
-    labels, before = np.array([0, 0, 0, 1, 1, -1]), np.array([4, 2, 2, -1, -1, 2])
-
-    clusters, rows = themes_of_clusters(labels, before)
-
-    assert [0, 1] == clusters.tolist()
-    assert [0, 0, 0, 1, 1, 0] == rows.tolist()
-
-
-@pytest.mark.parametrize("k", [0, 1])
-def test_too_few_clusters_for_a_tree_still_have_themes(k):
-    """None and one cluster: none and one theme."""
-    near, similarities = nearest_neighbors(np.ones((k, 4), dtype=np.float32))
-
-    assert (
-        list(range(k))
-        == group_themes(near, similarities, np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)).tolist()
-    )

@@ -1,0 +1,134 @@
+"""Parts of a graph that are denser inside than chance, without being told how many there are or how dense.
+
+The tree is that of Bonald et al. 2018 (Paris): average linkage with the weighted degrees as sizes. Half of the edges
+make a tree, and the cut is taken by which the other half is likeliest (planted partition model, Newman 2016; the
+simplest cut within one standard error of the best, Breiman et al. 1984). What linkage joined too early may move
+afterwards (Blondel et al. 2008).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from soulcaster.clustering.linkage import Merges, average_linkage, cut_tree
+
+RESOLUTIONS: tuple[float, ...] = (0.0, *(2.0 ** (step / 4) for step in range(21)))
+"""Times chance that two parts of one community must at least be linked, one is chosen: 0, so that all who are
+linked are one community, or 1 to 32."""
+
+_MOST_ROUNDS = 6
+_DECIMALS = 9
+"""Gains that differ in their last bits only must not decide."""
+
+Rows = npt.NDArray[np.int64]
+Weights = npt.NDArray[np.float64]
+
+
+class Links(NamedTuple):
+    """Weighted edges among n nodes; a pair may come several times, a node may be linked to itself."""
+
+    n: int
+    here: Rows
+    there: Rows
+    weight: Weights
+
+    def only(self, mask: npt.NDArray[np.bool_]) -> Links:
+        """The same nodes with some of the edges."""
+        return Links(self.n, self.here[mask], self.there[mask], self.weight[mask])
+
+    def degrees(self) -> Weights:
+        """Weight at every node, (n,)."""
+        degrees: Weights = np.bincount(self.here, self.weight, minlength=self.n).astype(np.float64)
+        return degrees + np.bincount(self.there, self.weight, minlength=self.n)
+
+
+def find_communities(links: Links, is_held_out: npt.NDArray[np.bool_]) -> Rows:
+    """Community of every node, int64 (n,), any numbering.
+
+    Args:
+        links: of the graph.
+        is_held_out: mask (m,) of the edges that judge the tree of the others; must not say which nodes they join.
+    """
+    if links.n == 0:
+        return np.empty(0, dtype=np.int64)
+    resolution = choose_resolution(links.only(~is_held_out), links.only(is_held_out))
+    return move_nodes(links, _cuts(links, (resolution,))[0], resolution)
+
+
+def choose_resolution(fitted: Links, judging: Links) -> float:
+    """The lowest of `RESOLUTIONS` whose communities of `fitted` foretell the edges `judging` as well as the best do."""
+    cuts = _cuts(fitted, RESOLUTIONS)
+    scores, errors = zip(*(_log_likelihood(communities, fitted, judging) for communities in cuts), strict=True)
+    best = int(np.argmax(scores))
+    enough = np.asarray(scores) >= scores[best] - errors[best]
+    return RESOLUTIONS[int(enough.argmax())]
+
+
+def _cuts(links: Links, resolutions: tuple[float, ...]) -> list[Rows]:
+    """The communities at each resolution."""
+    degrees = links.degrees()
+    left, right, total = _sum_by_pair(links)
+    sizes = np.maximum(degrees, 1e-9)
+    merges = average_linkage(left, right, total * degrees.sum(), sizes, min_mean=max(min(resolutions), 1.0))
+    linked = Merges(left, right, total)
+    return [cut_tree(links.n, merges if each else linked, each) for each in resolutions]
+
+
+def _log_likelihood(communities: Rows, fitted: Links, judging: Links) -> tuple[float, float]:
+    """Mean log of how many times likelier than by chance each unit of `judging` is, and its standard error.
+
+    Edges inside and between communities are as frequent as in `fitted`, by the weights of their ends; edges of one
+    node are told together, so the error is that of a mean over nodes.
+    """
+    degrees = fitted.degrees()
+    whole = degrees.sum() / 2
+    inside = fitted.weight[communities[fitted.here] == communities[fitted.there]].sum()
+    expected = float((np.bincount(communities, degrees) ** 2).sum()) / max(4 * whole, 1e-9)
+    within = np.log((inside + 1) / (expected + 1))
+    between = np.log((whole - inside + 1) / (max(whole - expected, 0.0) + 1))
+    total = max(float(judging.weight.sum()), 1e-9)
+    gain = np.where(communities[judging.here] == communities[judging.there], within, between)
+    mean = float((judging.weight * gain).sum()) / total
+    of_node = np.bincount(judging.here, judging.weight * (gain - mean), minlength=judging.n)
+    return mean, float(np.sqrt((of_node**2).sum())) / total
+
+
+def move_nodes(links: Links, communities: Rows, resolution: float) -> Rows:
+    """The communities after nodes went where they are linked most, compared with chance.
+
+    Every second node at a time: two that would change places at once would do so for ever.
+    """
+    left, right, total = _sum_by_pair(links)
+    around = csr_array(
+        (np.append(total, total), (np.append(left, right), np.append(right, left))), shape=(links.n, links.n)
+    )
+    sizes, nodes = links.degrees(), np.arange(links.n)
+    chance = resolution * sizes / max(float(sizes.sum()), 1e-9)
+    for turn in range(_MOST_ROUNDS):
+        communities = np.unique(communities, return_inverse=True)[1]
+        weight_of = np.bincount(communities, sizes)
+        member = csr_array((np.ones(links.n), communities, np.arange(links.n + 1)))
+        linked = (around @ member).tocoo()
+        node, target = linked.coords
+        own = communities[node] == target
+        gain = np.round(linked.data - chance[node] * (weight_of[target] - np.where(own, sizes[node], 0.0)), _DECIMALS)
+        stay = np.round(-chance * (weight_of[communities] - sizes), _DECIMALS)
+        stay[node[own]] = gain[own]
+        order = np.lexsort((target, -gain, node))
+        best = order[np.flatnonzero(np.diff(node[order], prepend=-1))]
+        best = best[(gain[best] > stay[node[best]]) & (nodes[node[best]] % 2 == turn % 2)]
+        communities[node[best]] = target[best]
+    return communities
+
+
+def _sum_by_pair(links: Links) -> tuple[Rows, Rows, Weights]:
+    """Both ends and the weight of every pair of different nodes, each once."""
+    proper = links.here != links.there
+    here, there = links.here[proper], links.there[proper]
+    keys, of_key = np.unique(np.minimum(here, there) * links.n + np.maximum(here, there), return_inverse=True)
+    total = np.bincount(of_key, links.weight[proper], minlength=len(keys)).astype(np.float64)
+    return keys // max(links.n, 1), keys % max(links.n, 1), total
