@@ -2,7 +2,8 @@
 
 Takes two paths (Gemini generateContent and streamGenerateContent, OpenAI chat/completions), puts the key in place of
 whatever the agent sent, counts requests, tokens and cost where the answer tells them, and answers 403 at a limit: a
-tool gives up at once on 403, it would retry 429 for a minute. `GET /usage` tells the counts. It logs counts alone.
+tool gives up at once on 403, it would retry 429 for a minute. `GET /usage` tells the counts. It logs counts alone; what
+was asked and answered goes, without secrets, to whoever launched us (`exchanges`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from agent.exchanges import MOST_ANSWER_BYTES, Exchanges
 from agent.job import say
 from agent.usage import tell
 
@@ -67,8 +69,11 @@ class Gateway(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, address: str | tuple[str, int], upstream: Upstream, word: str = "") -> None:
+    def __init__(
+        self, address: str | tuple[str, int], upstream: Upstream, exchanges: Exchanges, word: str = ""
+    ) -> None:
         self.upstream = upstream
+        self.exchanges = exchanges
         self.word = word
         self.usage = Usage()
         self.lock = threading.Lock()
@@ -158,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(length))
 
     def _forward(self, target: str, body: bytes) -> None:
-        key = self.server.upstream.key
+        key, parts = self.server.upstream.key, urlsplit(target)
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "soulcaster"}
         if "/chat/completions" in target:
             headers["Authorization"] = f"Bearer {key}"
@@ -166,35 +171,39 @@ class _Handler(BaseHTTPRequestHandler):
             headers["x-goog-api-key"] = key
         try:
             connection = _connect(target)
-            parts = urlsplit(target)
             connection.request("POST", f"{parts.path}?{parts.query}".rstrip("?"), body=body, headers=headers)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             self._refuse(502, f"the model server gave no answer ({type(error).__name__})")
+            self.server.exchanges.note(parts.path, 502, body, b"")
             return
         try:
             if answer.status >= http.HTTPStatus.MULTIPLE_CHOICES:
                 text = answer.read(MOST_ERROR_BYTES).replace(key.encode(), b"[redacted]") if key else answer.read()
+                self.server.exchanges.note(parts.path, answer.status, body, text)
                 self._answer(answer.status, text)
             else:
-                self._pass_through(answer)
+                self._pass_through(answer, parts.path, body)
         finally:
             connection.close()
 
-    def _pass_through(self, answer: http.client.HTTPResponse) -> None:
-        """Hand on piece by piece as it comes, and read along for the counts."""
+    def _pass_through(self, answer: http.client.HTTPResponse, path: str, body: bytes) -> None:
+        """Hand on piece by piece as it comes, and read along for the counts and for what is kept."""
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.getheader("Content-Type", "application/json"))
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        counter = UsageReader()
+        counter, said = UsageReader(), bytearray()
         try:
             while piece := answer.read1(_PIECE_BYTES):
                 counter.feed(piece)
+                said += piece[: max(0, MOST_ANSWER_BYTES - len(said))]
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                 self.wfile.flush()
         finally:
-            self.server.count(*counter.end())  # before the end is told: who has the answer finds it counted
+            # Before the end is told: who has the answer finds it counted and kept.
+            self.server.count(*counter.end())
+            self.server.exchanges.note(path, answer.status, body, bytes(said))
         self.wfile.write(b"0\r\n\r\n")
 
     def _refuse(self, status: int, message: str) -> None:
@@ -314,19 +323,21 @@ def run(words: list[str]) -> int:
     ended, teller = threading.Event(), None
     if kind == "--socket":
         settings = json.loads(sys.stdin.buffer.readline())
-        server = Gateway(value, _upstream(settings))
+        server = Gateway(value, _upstream(settings), Exchanges(settings["key"], Path(settings["exchanges"])))
         Path(value).chmod(0o666)  # nobody reaches its folder; the sandbox gets the socket alone
         threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
     else:
         settings = json.loads(os.environ["SOULCASTER_GATEWAY_LIMITS"])
         settings |= {"url": os.environ["SOULCASTER_GATEWAY_URL"], "key": os.environ["SOULCASTER_GATEWAY_KEY"]}
         word = os.environ.get("SOULCASTER_GATEWAY_WORD", "")
-        server = Gateway(("0.0.0.0" if word else "127.0.0.1", int(value)), _upstream(settings), word)  # noqa: S104  with a word
+        host = "0.0.0.0" if word else "127.0.0.1"  # noqa: S104  with a word
+        server = Gateway((host, int(value)), _upstream(settings), Exchanges(settings["key"]), word)
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         _end_after(os.environ.get("SOULCASTER_GATEWAY_SECONDS", ""), server)
         ticket = os.environ.get("SOULCASTER_GATEWAY_TICKET", "")
         if ticket:
-            teller = threading.Thread(target=tell, args=(server.counts, ticket, ended), daemon=True)
+            read = server.counts, server.exchanges.content
+            teller = threading.Thread(target=tell, args=(*read, ticket, ended), daemon=True)
             teller.start()
     print("ready", flush=True)  # noqa: T201  whoever started us waits for this line
     server.serve_forever(poll_interval=0.1)

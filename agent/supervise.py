@@ -174,7 +174,8 @@ def _gateway(this: Supervision, job: dict[str, Any]) -> Iterator[Path | None]:
         return
     limits, n_steps = job["edit"]["limits"], len(job["edit"]["steps"])
     settings = {name: limits[name] * n_steps for name in ("requests", "tokens", "cost_usd")}
-    settings |= {"url": this.model_url, "key": this.model_key}
+    exchanges = str(this.private / "model.jsonl")
+    settings |= {"url": this.model_url, "key": this.model_key, "exchanges": exchanges}
     # Not below the job folder: the path of a socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="soulcaster-", dir="/tmp") as place:
         socket = Path(place) / "gateway.sock"

@@ -1,4 +1,4 @@
-"""Hands the gateway's counts to the one who launched it, where no folder is shared: by an address for that alone.
+"""Hands the gateway's counts, and what it saw go by, to who launched it where no folder is shared: by two addresses.
 
 The agent beside the gateway has no part in it, so these counts are trusted where its report is a claim.
 """
@@ -17,16 +17,20 @@ _EVERY_SECONDS = 5.0
 _MOST_TICKET_BYTES = 20_000
 
 
-def tell(read: Callable[[], dict[str, Any]], ticket: str, ended: threading.Event) -> None:
-    """Store the counts whenever they have changed, until `ended`, and once more then.
+def tell(
+    read: Callable[[], dict[str, Any]], read_exchanges: Callable[[], bytes], ticket: str, ended: threading.Event
+) -> None:
+    """Store the counts whenever they have changed, until `ended`, and then once more with what went by.
 
     Args:
         read: the counts now.
-        ticket: address of `{"usage": "<address to store them at>"}`.
+        read_exchanges: what was asked and answered so far.
+        ticket: address of `{"usage": "<address to store the counts at>", "exchanges": "<the same for the rest>"}`.
         ended: nothing more will be counted.
     """
     try:
-        url = str(json.loads(fetch("the gateway's ticket", ticket, _MOST_TICKET_BYTES))["usage"])
+        urls = json.loads(fetch("the gateway's ticket", ticket, _MOST_TICKET_BYTES))
+        url, exchanges_url = str(urls["usage"]), str(urls["exchanges"])
     except (TransferError, ValueError, KeyError, TypeError) as error:
         say(f"gateway: its counts cannot be handed over: {error}")
         return
@@ -42,3 +46,7 @@ def tell(read: Callable[[], dict[str, Any]], ticket: str, ended: threading.Event
             told = counts
         except TransferError as error:
             say(f"gateway: {error}")
+    try:
+        put("what went by", exchanges_url, read_exchanges())
+    except TransferError as error:
+        say(f"gateway: {error}")

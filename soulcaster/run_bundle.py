@@ -24,7 +24,7 @@ from soulcaster.settings import Settings, list_secrets
 _MOST_FILE_BYTES = 5_000_000
 _LAUNCH_FILES = (
     "job.json", "report.json", "change.patch", "tests.patch", "source.patch", "start.patch", "events.jsonl", "log.txt",
-    "launch/container.log",
+    "launch/model.jsonl", "launch/container.log",
 )  # fmt: skip
 
 

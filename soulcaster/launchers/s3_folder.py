@@ -27,8 +27,9 @@ MOST_BYTES = {
     "log.txt": 6_000_000,
     "ended.json": 100_000,
 }
-USAGE = "usage.json"
-_MOST_USAGE_BYTES = 10_000
+_USAGE, _EXCHANGES = "usage.json", "model.jsonl"
+_MOST_PRIVATE_BYTES = {_USAGE: 10_000, _EXCHANGES: 5_000_000}
+"""What the gateway hands over, by addresses that no agent has."""
 _START_SECONDS = 1800
 _SLACK_SECONDS = 900
 """Source: agent.md §2.3: results may be handed over until a quarter of an hour after the deadline."""
@@ -92,8 +93,10 @@ class S3Folder:
 
     def upload_gateway(self, request: LaunchRequest) -> str:
         """Store what the gateway beside the agent is told; the address that gives it, as long as a start may take."""
-        usage = self._sign("put_object", f"out/{USAGE}", lifetime_of(request))
-        self._put("gateway.json", json.dumps({"usage": usage}).encode())
+        lifetime = lifetime_of(request)
+        names = {"usage": _USAGE, "exchanges": _EXCHANGES}
+        urls = {name: self._sign("put_object", f"out/{each}", lifetime) for name, each in names.items()}
+        self._put("gateway.json", json.dumps(urls).encode())
         return self._sign("get_object", "gateway.json", _START_SECONDS)
 
     def has_results(self) -> bool:
@@ -110,7 +113,7 @@ class S3Folder:
         """
         there = self._list()
         problems: list[str] = []
-        self._bring_usage(there)
+        self._bring_private(there)
         seal = self._read_seal(there, problems)
         for name, most in MOST_BYTES.items():
             if name == "ended.json" or name not in there:
@@ -131,14 +134,15 @@ class S3Folder:
             self._seen[name] = tag
         return seal, problems
 
-    def _bring_usage(self, there: dict[str, tuple[int, str]]) -> None:
-        """The gateway's counts, to where no agent reaches; the gateway alone has the address they are stored at."""
-        size, tag = there.get(USAGE, (0, ""))
-        if 0 < size <= _MOST_USAGE_BYTES and self._seen.get(USAGE) != tag:
-            private = self._folder / "launch"
-            private.mkdir(mode=0o700, exist_ok=True)
-            _write(private / USAGE, self._get(USAGE, _MOST_USAGE_BYTES))
-            self._seen[USAGE] = tag
+    def _bring_private(self, there: dict[str, tuple[int, str]]) -> None:
+        """The gateway's counts and exchanges, to where no agent reaches."""
+        for name, most in _MOST_PRIVATE_BYTES.items():
+            size, tag = there.get(name, (0, ""))
+            if 0 < size <= most and self._seen.get(name) != tag:
+                private = self._folder / "launch"
+                private.mkdir(mode=0o700, exist_ok=True)
+                _write(private / name, self._get(name, most))
+                self._seen[name] = tag
 
     def delete(self) -> None:
         """Take away everything that lies there."""

@@ -56,6 +56,7 @@ class Running:
 def running_gateway(url: str, log: Path, **limits: Any) -> Iterator[Running]:
     """`python -m agent gateway` on a socket."""
     settings = {"url": url, "key": MODEL_KEY, "requests": 50, "tokens": 100_000, "cost_usd": 5.0, **limits}
+    settings["exchanges"] = str(log.with_suffix(".jsonl"))
     with tempfile.TemporaryDirectory(dir="/tmp") as folder, log.open("wb") as out:
         address = f"{folder}/s"
         process = subprocess.Popen(
@@ -89,6 +90,11 @@ def test_the_key_takes_the_place_of_what_the_agent_sent(tmp_path: Path, path: st
         assert MODEL_KEY == model.requests[0].headers["x-goog-api-key"]
         assert not {"cookie", "x-evil"} & set(model.requests[0].headers)
         assert Counts(1, 120, 0.0) == gateway.counts()
+        [line] = gateway.log.with_suffix(".jsonl").read_text().splitlines()
+        kept = json.loads(line)
+        assert (200, "hello") == (kept["status"], kept["new"][0]["parts"][0]["text"])
+        assert "A short title" in kept["answer"]["text"]
+        assert MODEL_KEY not in line
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

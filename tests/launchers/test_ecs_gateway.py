@@ -83,6 +83,9 @@ def test_the_gateway_runs_apart_and_ends_with_the_agent(tmp_path: Path, cloud: C
     ]
     assert ["STOPPED", "STOPPED"] == [gateway.status, agent.status]
     assert 120 == json.loads((folder / "launch" / "usage.json").read_text())["tokens"]
+    kept = (folder / "launch" / "model.jsonl").read_text()
+    assert ["Now it adds."] == [json.loads(line)["answer"]["text"] for line in kept.splitlines()]
+    assert MODEL_KEY not in kept
     assert MODEL_KEY not in json.dumps([task.request for task in (gateway, agent)])
 
 

@@ -209,6 +209,7 @@ def test_a_real_tool_edits_in_a_task_and_only_the_gateway_has_the_key(tmp_path: 
     assert (0, "done") == (state.exit_code, report["status"]), (state, report)
     counts = json.loads((folder / "launch" / "usage.json").read_text())
     assert counts["tokens"] == report["steps"][0]["tokens"] > 0
+    assert '"replace"' in (folder / "launch" / "model.jsonl").read_text(), "the call that the model asked for"
     assert {MODEL_KEY} == keys
     assert MODEL_KEY not in json.dumps(cloud.ecs.task.request)
     for path in (*folder.rglob("*"), cloud.ecs.task.folder / "agent.log"):
