@@ -7,8 +7,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from empty_store import make_empty_store
 
-from soulcaster.db import migrate
 from soulcaster.settings import Settings
 
 # A crowded machine is no failure, and a run that is red must be red again tomorrow.
@@ -35,5 +35,5 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
             monkeypatch.delenv(name)
     monkeypatch.setenv("SOULCASTER_HOME", str(tmp_path / "home"))
     made = Settings(_env_file=None)
-    migrate(made.duckdb_path)
+    make_empty_store(made.duckdb_path)
     return made
