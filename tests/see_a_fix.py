@@ -102,7 +102,7 @@ def model(request: ModelRequest) -> Turn:
     if "# Task: review" in request.text:
         return _say(REVIEW)
     if "# Task: diagnose" in request.text:
-        turns: list[Turn] = [shell("cat mulchbook/export.py tests/test_export.py"), _say(DIAGNOSIS)]
+        turns: list[Turn] = [_read("mulchbook/export.py"), _say(DIAGNOSIS)]
     else:
         turns = [
             _write("tests/test_export_quoting.py", NEW_TEST),
@@ -165,6 +165,12 @@ def find_cluster(settings: Settings) -> tuple[str, list[int]]:
 
 def _say(answer: dict[str, Any]) -> Say:
     return Say(f"```json\n{json.dumps(answer)}\n```")
+
+
+def _read(path: str) -> Use:
+    """The model reads a file, as `_write`."""
+    place = f"/job/work/tree/{path}"
+    return Use({"filePath": place, "file_path": place}, ("read", "read_file"))
 
 
 def _write(path: str, content: str) -> Use:
