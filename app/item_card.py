@@ -54,6 +54,9 @@ def show_item(row: dict[str, Any], terms: Sequence[str] = ()) -> None:
         if short != body:
             with st.expander("Whole text"):
                 _text(body, terms)
+        if row.get("statement"):
+            st.caption("Restated by a model, and embedded in the text's place:")
+            st.text(row["statement"])
 
 
 def _text(text: str, terms: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from tasks.artifacts import next_step
 from tasks.assign import assign as place
 from tasks.embed import embed
 from tasks.naming import open_project, run_name
+from tasks.restate import restate
 
 
 class AssignParams(BaseModel):
@@ -24,6 +25,7 @@ class AssignParams(BaseModel):
 def assign(params: AssignParams = AssignParams()) -> AssignReport:
     """Where new items went."""
     project = open_project(params.project)
+    restate(project)
     embed(project)
     report = place(project)
     next_step(

@@ -9,6 +9,7 @@ from soulcaster.models import EmbedReport
 from tasks.artifacts import next_step
 from tasks.embed import embed as embed_texts
 from tasks.naming import open_project, run_name
+from tasks.restate import restate
 
 
 class EmbedParams(BaseModel):
@@ -22,10 +23,13 @@ class EmbedParams(BaseModel):
 @flow(name="embed", flow_run_name=run_name)
 def embed(params: EmbedParams = EmbedParams()) -> EmbedReport:
     """What the pass did."""
-    report = embed_texts(open_project(params.project))
+    project = open_project(params.project)
+    stated = restate(project)
+    report = embed_texts(project)
+    waits = f" {stated.n_waiting:,} texts wait for their problem statement." if stated.n_waiting else ""
     next_step(
         "embed",
         f"**{report.n_embedded:,} of {report.n_texts:,}** texts were embedded now with `{report.model_id}`; the next "
-        "`recluster` run groups them.",
+        "`recluster` run groups them." + waits,
     )
     return report

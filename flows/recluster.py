@@ -12,6 +12,7 @@ from tasks.draw import draw
 from tasks.embed import embed
 from tasks.naming import open_project, run_name
 from tasks.recluster import recluster as group_items
+from tasks.restate import restate
 from tasks.summarize import summarize
 
 
@@ -32,6 +33,7 @@ def recluster(params: ReclusterParams = ReclusterParams()) -> ReclusterReport | 
     if params.only_if_needed and not needs_refit(project):
         next_step("recluster", "Nothing to do: too few new items since the last grouping, and that is young.")
         return None
+    restate(project)
     embed(project)
     report = group_items(project, dry_run=params.dry_run)
     if not params.dry_run:

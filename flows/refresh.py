@@ -13,6 +13,7 @@ from tasks.embed import embed
 from tasks.ingest import drain_inbox, import_bundled_sample, import_file
 from tasks.naming import open_project, run_name
 from tasks.recluster import recluster
+from tasks.restate import restate
 from tasks.suggest import suggest
 from tasks.summarize import summarize
 
@@ -40,6 +41,7 @@ def refresh(params: RefreshParams = RefreshParams()) -> ReclusterReport:
         import_bundled_sample(project)
     if params.path:
         import_file(project, params.path, params.source, params.columns)
+    restate(project)
     embed(project)
     report = recluster(project, dry_run=False)
     named = summarize(project)

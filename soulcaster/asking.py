@@ -96,6 +96,7 @@ class Asker(Generic[Shape]):
         version: of the rules; a part of the key under which answers are kept.
         shape: of an answer.
         check: an answer fit to be shown, or None for one that is not; gets the question too.
+        share: of the day's budget, whoever used it, from which on this kind asks no more.
     """
 
     def __init__(
@@ -109,12 +110,13 @@ class Asker(Generic[Shape]):
         version: int,
         shape: type[Shape],
         check: Callable[[Shape, str], Shape | None],
+        share: float = 1.0,
     ) -> None:
         self._settings = settings
         self._project_id = project_id
         self._writer = writer
         self._kind, self._rules, self._version = kind, rules, version
-        self._shape, self._check = shape, check
+        self._shape, self._check, self._share = shape, check, share
         self.n_calls = 0
         self.cost_usd = 0.0
         self._used = self._read(lambda con: store.sum_usage(con, project_id, now=datetime.now(UTC)))
@@ -157,7 +159,8 @@ class Asker(Generic[Shape]):
             ("tokens", self._used.n_tokens, self._settings.llm_tokens_per_day, "SOULCASTER_LLM_TOKENS_PER_DAY"),
             ("US dollars", self._used.cost_usd, self._settings.llm_cost_per_day_usd, "SOULCASTER_LLM_COST_PER_DAY_USD"),
         )
-        for unit, used, most, variable in limits:
+        for unit, used, limit, variable in limits:
+            most = limit * self._share
             if used >= most:
                 raise PermanentError(
                     f"Asking {self._writer.model!r} for project {self._project_id!r} used {used:,.6g} of {most:,.6g} "

@@ -32,7 +32,8 @@ _BATCHES_BEFORE_OPTIMIZE = 16
 def embed_missing(
     settings: Settings, project_id: str, *, on_progress: Callable[[int, int], None] | None = None
 ) -> EmbedReport:
-    """Embed each distinct text of the project that has no vector of the current model yet.
+    """Embed each distinct text of the project that has no vector of the current model yet; a problem statement stands
+    for its text. Vectors of what nobody says any more go.
 
     Raises:
         TransientError: store, model service or index were busy; what was embedded so far is kept.
@@ -42,8 +43,10 @@ def embed_missing(
     embedder = make_embedder(settings)
     content_hashes = _list_content_hashes(settings, project_id)
     table = vector_index.open_index(settings.lancedb_path, embedder.model_id, embedder.dim)
-    missing = _without(content_hashes, vector_index.known_hashes(table))
+    known = vector_index.known_hashes(table)
+    missing = _without(content_hashes, known)
     n_embedded, n_batches = _embed_into(table, settings, embedder, missing, on_progress)
+    _drop_unused(table, settings, known.difference(content_hashes))
     if n_batches >= _BATCHES_BEFORE_OPTIMIZE:
         vector_index.optimize(table)
     return EmbedReport(
@@ -83,6 +86,17 @@ def count_missing(settings: Settings, project_id: str) -> tuple[int, int]:
     table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
     known = vector_index.known_hashes(table) if table is not None else set()
     return len(_without(content_hashes, known)), len(content_hashes)
+
+
+def _drop_unused(table: Table, settings: Settings, others: set[str]) -> None:
+    """Delete the vectors of those of these hashes that no project uses: an edited or restated text has a new hash."""
+    if others:
+        unused = db.read(
+            settings.duckdb_path,
+            lambda con: store.list_unused(con, list(others)),
+            timeout_seconds=settings.lock_timeout_seconds,
+        )
+        vector_index.drop(table, unused)
 
 
 def _list_content_hashes(settings: Settings, project_id: str | None) -> list[str]:
@@ -135,5 +149,8 @@ def _fetch_texts(settings: Settings, content_hashes: list[str]) -> pl.DataFrame:
         lambda con: store.list_texts(con, content_hashes),
         timeout_seconds=settings.lock_timeout_seconds,
     )
-    texts = [embedding_text(title, body) for title, body in zip(rows["title"], rows["body"], strict=True)]
+    texts = [
+        statement or embedding_text(title, body)
+        for title, body, statement in rows.select("title", "body", "statement").iter_rows()
+    ]
     return pl.DataFrame({"content_hash": rows["content_hash"], "text": pl.Series(texts, dtype=pl.String())})

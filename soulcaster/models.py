@@ -118,6 +118,17 @@ class EmbedReport(BaseModel):
     seconds: float
 
 
+class RestateReport(BaseModel):
+    """What one pass over the texts that wait for a problem statement did."""
+
+    n_stated: int = Field(0, description="Texts that a statement stands for from now on.")
+    n_own: int = Field(0, description="Texts of this pass that speak for themselves: no problem, or no use.")
+    n_waiting: int = Field(0, description="Texts for a later pass; until then they are embedded as they are.")
+    n_calls: int = Field(0, description="Questions that the model was asked; kept answers cost none.")
+    cost_usd: float = 0.0
+    note: str = Field("", description="Why texts wait; empty when none does.")
+
+
 class ReclusterReport(BaseModel):
     """What one re-clustering found. Field names are fixed: other people's scripts read them."""
 

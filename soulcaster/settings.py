@@ -42,6 +42,9 @@ class Settings(BaseSettings):
         "auto", description="Who writes titles and summaries: auto = Gemini when a key is set, else picked from texts."
     )
     llm_model: str = Field("gemini-2.5-flash", pattern=r"^[A-Za-z0-9./_-]{1,100}$", description="Model that writes.")
+    statements: Literal["off", "on"] = Field(
+        "off", description="on: a model restates each text as the problem behind it, and that is embedded."
+    )
     llm_calls_per_day: int = Field(2_000, ge=0, description="Most questions of a project in a day (UTC).")
     llm_tokens_per_day: int = Field(5_000_000, ge=0, description="Most tokens of a project in a day.")
     llm_cost_per_day_usd: float = Field(2.0, ge=0, description="Most money of a project in a day.")

@@ -153,6 +153,18 @@ def optimize(table: Table) -> None:
         table.optimize(cleanup_older_than=_KEEP_VERSIONS)
 
 
+def drop(table: Table, content_hashes: Sequence[str]) -> None:
+    """Delete the vectors of these hashes; their bytes stay in older versions until `optimize` or `forget`.
+
+    Raises:
+        TransientError: another process changed the table meanwhile; the same call may work later.
+    """
+    with _latest(table, "Deleting from"):
+        for start in range(0, len(content_hashes), _FORGOTTEN_AT_ONCE):
+            asked = content_hashes[start : start + _FORGOTTEN_AT_ONCE]
+            table.delete(f"content_hash IN ({', '.join(repr(_checked(each)) for each in asked)})")
+
+
 def forget(path: Path, content_hashes: Sequence[str]) -> int:
     """Number of vectors deleted, over all models, with every older version of the tables: nothing of them is left.
 
@@ -170,9 +182,7 @@ def forget(path: Path, content_hashes: Sequence[str]) -> int:
         for name in _table_names(database):
             table = database.open_table(name)
             before = table.count_rows()
-            for start in range(0, len(content_hashes), _FORGOTTEN_AT_ONCE):
-                asked = content_hashes[start : start + _FORGOTTEN_AT_ONCE]
-                table.delete(f"content_hash IN ({', '.join(repr(_checked(each)) for each in asked)})")
+            drop(table, content_hashes)
             n_deleted += before - table.count_rows()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # it says that older readers are refused, as we mean it

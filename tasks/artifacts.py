@@ -27,19 +27,22 @@ _SECONDS_BETWEEN_UPDATES = 1.0
 
 @contextmanager
 def progress(key: str, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress artifact and the `on_progress(done, total)` that moves it, at most once a second.
+    """`on_progress(done, total)` that moves a progress artifact, at most once a second; made by the first call.
 
-    A total of 0 means unknown: the bar stays where it is and the text counts.
+    A total of 0 means unknown: the bar stays where it is and the text counts. What has nothing to do has no bar.
     """
-    artifact = create_progress_artifact(progress=0.0, key=key, description=what)
-    assert isinstance(artifact, UUID)  # noqa: S101  a coroutine only inside async code; tells the type checker
+    artifact: UUID | None = None
     last_at = 0.0
     latest = (0, 0)
 
     def on_progress(done: int, total: int) -> None:
-        nonlocal last_at, latest
+        nonlocal artifact, last_at, latest
         latest = (done, total)
         now = time.monotonic()
+        if artifact is None:
+            made = create_progress_artifact(progress=0.0, key=key, description=what)
+            assert isinstance(made, UUID)  # noqa: S101  a coroutine only inside async code; tells the type checker
+            artifact = made
         if now - last_at < _SECONDS_BETWEEN_UPDATES:
             return
         last_at = now
@@ -48,7 +51,8 @@ def progress(key: str, what: str) -> Iterator[Callable[[int, int], None]]:
         update_progress_artifact(artifact, progress=percent, description=text)
 
     yield on_progress
-    update_progress_artifact(artifact, progress=100.0, description=f"{what}: done, {latest[0]:,}")
+    if artifact is not None:
+        update_progress_artifact(artifact, progress=100.0, description=f"{what}: done, {latest[0]:,}")
 
 
 def counts_table(key: str, report: BaseModel, what: str) -> None:

@@ -105,7 +105,7 @@ def test_title_and_body_of_one_text_come_from_one_item(settings: Settings) -> No
     add_items(settings, [("whole", ""), ("", "whole")])
     hashes = db.read(settings.duckdb_path, lambda con: list_content_hashes(con, "default"))
     texts = db.read(settings.duckdb_path, lambda con: list_texts(con, [*hashes, "unknown"]))
-    assert [embedding_text(title, body) for _, title, body in texts.rows()] == ["whole"]
+    assert [embedding_text(title, body) for title, body in texts.select("title", "body").rows()] == ["whole"]
 
 
 def test_progress_counts_up_to_the_number_of_missing_texts(settings: Settings) -> None:

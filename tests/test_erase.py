@@ -293,12 +293,14 @@ def test_every_text_column_is_known_to_hold_free_words_or_names_of_ours(settings
     """A new column must be put on one of the two sides, or an erasure would pass it by."""
     ours = {
         "action", "actor", "added_by", "answer", "asked_by", "author", "author_hash", "base_commit", "branch",
-        "brief_hash", "cluster_id", "created_by", "cursor", "fields", "handle", "head_commit", "job_id", "key", "kind",
+        "brief_hash", "cluster_id", "content_hash", "created_by", "cursor", "embedded_hash",
+        "fields", "handle", "head_commit", "job_id", "key", "kind",
         "launcher", "level", "location", "merged_at", "model", "model_id", "name", "options", "outcome", "owner",
         "parameters", "pr_state", "pr_url", "project_id", "published_by", "purpose", "question_hash", "relation",
         "row_hash", "released_by", "repository", "role", "sandbox", "saved_by", "secret_sha256", "severity", "source",
         "spec", "state", "status", "subject", "summarized_hash", "summary_method", "target", "token", "token_id",
         "tool", "trust", "verdict", "way", "external_id", "membership_hash", "algorithm",
+        "results", "written_by",
     }  # fmt: skip
     found = made.query(
         settings,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soulcaster.cli.embedding import embed_all
 from soulcaster.cli.output import AsJson, Limit, Project, bar, open_settings, print_report, print_table
 
 if TYPE_CHECKING:
@@ -197,11 +198,9 @@ def activity(
 def assign(project: Project = None, as_json: AsJson = False) -> None:
     """Embed what is missing and give new items their place in the run on show."""
     from soulcaster.assign import assign as place
-    from soulcaster.embed import embed_missing
 
     settings = open_settings(project)
-    with bar("embed", as_json=as_json) as on_progress:
-        embed_missing(settings, settings.project, on_progress=on_progress)
+    embed_all(settings, as_json=as_json)
     with bar("assign", as_json=as_json) as on_progress:
         report = place(settings, settings.project, on_progress=on_progress)
     print_report(report, as_json=as_json)

@@ -18,6 +18,7 @@ from soulcaster.cli import backtest as backtest_commands
 from soulcaster.cli import care as care_commands
 from soulcaster.cli import clusters as clusters_commands
 from soulcaster.cli import drill as drill_commands
+from soulcaster.cli import embedding as embedding_commands
 from soulcaster.cli import fixes as fixes_commands
 from soulcaster.cli import map as map_commands
 from soulcaster.cli import mappings as mappings_commands
@@ -25,6 +26,7 @@ from soulcaster.cli import smoke as smoke_commands
 from soulcaster.cli import triage as triage_commands
 from soulcaster.cli.access import mcp, person_app, token_app
 from soulcaster.cli.backfill import backfill
+from soulcaster.cli.embedding import embed_all
 from soulcaster.cli.output import AsJson, Limit, Project, bar, open_settings, print_import, print_report, print_table
 from soulcaster.cli.repositories import repository_app, switch
 from soulcaster.cli.sources import source_app
@@ -48,6 +50,7 @@ app.add_typer(repository_app, name="repo")
 app.command()(switch)
 app.command()(backfill)
 clusters_commands.add_commands(app)
+embedding_commands.add_commands(app)
 fixes_commands.add_commands(app)
 triage_commands.add_commands(app)
 map_commands.add_commands(app)
@@ -157,7 +160,6 @@ def add(
 def demo(project: Project = None, as_json: AsJson = False) -> None:
     """Import the bundled sample, embed, group and name it; print the clusters. Needs no key and no server."""
     from soulcaster.draw import draw as lay_out
-    from soulcaster.embed import embed_missing
     from soulcaster.ingest import import_sample
     from soulcaster.recluster import recluster as regroup
     from soulcaster.summarize import summarize as name_clusters
@@ -165,8 +167,7 @@ def demo(project: Project = None, as_json: AsJson = False) -> None:
     settings = open_settings(project)
     with bar("import", as_json=as_json) as on_progress:
         import_sample(settings, settings.project, on_progress=on_progress)
-    with bar("embed", as_json=as_json) as on_progress:
-        embed_missing(settings, settings.project, on_progress=on_progress)
+    embed_all(settings, as_json=as_json)
     with bar("recluster", as_json=as_json) as on_progress:
         report = regroup(settings, settings.project, on_progress=on_progress)
     with bar("summarize", as_json=as_json) as on_progress:
@@ -193,12 +194,8 @@ def ingest(
 @app.command()
 def embed(project: Project = None, as_json: AsJson = False) -> None:
     """Give every text of the project a vector; texts that have one are not embedded again."""
-    from soulcaster.embed import embed_missing
-
     settings = open_settings(project)
-    with bar("embed", as_json=as_json) as on_progress:
-        report = embed_missing(settings, settings.project, on_progress=on_progress)
-    print_report(report, as_json=as_json)
+    print_report(embed_all(settings, as_json=as_json), as_json=as_json)
 
 
 @app.command()
@@ -220,13 +217,11 @@ def recluster(
 ) -> None:
     """Embed what is missing, group all items anew, name what changed, draw the map."""
     from soulcaster.draw import draw as lay_out
-    from soulcaster.embed import embed_missing
     from soulcaster.recluster import recluster as regroup
     from soulcaster.summarize import summarize as name_clusters
 
     settings = open_settings(project)
-    with bar("embed", as_json=as_json) as on_progress:
-        embed_missing(settings, settings.project, on_progress=on_progress)
+    embed_all(settings, as_json=as_json)
     with bar("recluster", as_json=as_json) as on_progress:
         report = regroup(settings, settings.project, dry_run=dry_run, on_progress=on_progress)
     if not dry_run:

@@ -13,14 +13,14 @@ from soulcaster.db.triage import wake_grown
 from soulcaster.errors import TransientError
 
 _NEW = """
-    SELECT item_id::VARCHAR AS item_id, content_hash FROM items
+    SELECT item_id::VARCHAR AS item_id, content_hash FROM embedded_items
     WHERE project_id = $project AND content_hash IS NOT NULL
         AND item_id NOT IN (SELECT item_id FROM run_memberships WHERE run_id = $run AND project_id = $project)
     ORDER BY content_hash, created_at NULLS LAST, item_id
 """
 _MEMBERS = """
     SELECT DISTINCT m.label, m.cluster_id::VARCHAR AS cluster_id, m.theme_id::VARCHAR AS theme_id, i.content_hash
-    FROM memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
+    FROM memberships m JOIN embedded_items i ON i.item_id = m.item_id AND i.project_id = m.project_id
     WHERE m.run_id = $run AND m.project_id = $project AND m.cluster_id IS NOT NULL AND i.content_hash IS NOT NULL
     ORDER BY m.label, i.content_hash
 """
@@ -78,7 +78,8 @@ def load_new_items(
     """The run on show, items that are new to it, those of them that join by a key, and the texts of its clusters.
 
     New: item_id, content_hash. Joined: item_id, label, cluster_id, theme_id, reason. Texts: label, cluster_id,
-    theme_id, content_hash, one row a text and cluster, of the run as it was made, by label.
+    theme_id, content_hash, one row a text and cluster, of the run as it was made, by label. Hashes are of what is
+    embedded.
     """
     run_id = find_published_run(con, project_id)
     params = {"run": run_id, "project": project_id}

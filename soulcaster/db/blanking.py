@@ -15,7 +15,7 @@ from soulcaster.fix_models import JobDetail
 
 FREE_TEXT = (
     "body", "churn", "counts", "detail", "filters", "item", "message", "note", "outcome", "payload", "reason",
-    "subject", "summary", "title",
+    "statement", "subject", "summary", "title",
 )  # fmt: skip
 """Columns, of any table but the items', in which words of an item may be quoted; they are searched for the author's."""
 
@@ -72,6 +72,8 @@ _DELETIONS = {
     "AND item_id IN (SELECT CAST(unnest($items) AS UUID))",
     "quarantined": "DELETE FROM quarantine WHERE project_id = $project "
     "AND quarantine_id IN (SELECT CAST(unnest($held) AS UUID))",
+    "statements": "DELETE FROM statements WHERE project_id = $project AND content_hash IN ("
+    "SELECT content_hash FROM items WHERE item_id IN (SELECT CAST(unnest($items) AS UUID)))",
     "suggestions": "DELETE FROM merge_suggestions WHERE project_id = $project "
     "AND (CAST(cluster_id AS VARCHAR) IN (SELECT unnest($clusters)) "
     "OR CAST(other_cluster_id AS VARCHAR) IN (SELECT unnest($clusters)))",

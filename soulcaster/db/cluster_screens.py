@@ -216,7 +216,8 @@ def list_cluster_items(
     """One page of a cluster's items, the strongest members first.
 
     Columns: item_id, source, title, body (at most 4,000 characters), snippet, author, channel, url, state, happened_at,
-    membership_strength, is_exemplar, similarity (cosine to the cluster's mean), reason, event_count.
+    membership_strength, is_exemplar, similarity (cosine to the cluster's mean), reason, event_count,
+    statement (what a model wrote in the text's place, null without one).
     """
     return frame_of(
         con,
@@ -232,8 +233,9 @@ def list_cluster_items(
         SELECT CAST(i.item_id AS VARCHAR) AS item_id, i.source, i.title, left(i.body, 4000) AS body,
             left(regexp_replace(trim(concat_ws('  ', nullif(i.title, ''), i.body)), '\\s+', ' ', 'g'), 300) AS snippet,
             i.author, i.channel, i.url, i.state, coalesce(i.created_at, i.first_seen_at) AS happened_at,
-            page.membership_strength, page.is_exemplar, page.similarity, page.reason, i.event_count
+            page.membership_strength, page.is_exemplar, page.similarity, page.reason, i.event_count, s.statement
         FROM page JOIN items i USING (item_id)
+        LEFT JOIN statements s ON s.content_hash = i.content_hash AND s.project_id = i.project_id
         WHERE i.project_id = $project_id
         ORDER BY page.is_exemplar DESC, page.membership_strength DESC, page.item_id
         """,

@@ -16,7 +16,7 @@ from soulcaster.db.runs import find_published_run
 _ITEMS = """
     SELECT item_id::VARCHAR AS item_id, source, external_id, content_hash, source_group, duplicate_of, exception_type,
            frames, created_at
-    FROM items WHERE project_id = $project
+    FROM embedded_items WHERE project_id = $project
     ORDER BY content_hash NULLS LAST, created_at NULLS LAST, item_id
 """
 _PREVIOUS = """
@@ -81,7 +81,7 @@ class RunInput(NamedTuple):
 
     items: pl.DataFrame
     """Item rows of the project in canonical order: item_id, source, external_id, content_hash, source_group,
-    duplicate_of, exception_type, frames, created_at."""
+    duplicate_of, exception_type, frames, created_at. The hash is of what is embedded."""
     published_run_id: str | None
     previous: pl.DataFrame
     """Item_id, cluster_id, theme_id on show, with what was assigned since, the last two null for noise; and was_judged:

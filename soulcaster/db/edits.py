@@ -44,7 +44,7 @@ _COPY_CLUSTERS = """
             concat(m.item_id::VARCHAR, ':', coalesce(i.content_hash, '')), chr(10)
             ORDER BY concat(m.item_id::VARCHAR, ':', coalesce(i.content_hash, ''))
         ))
-    FROM memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
+    FROM memberships m JOIN embedded_items i ON i.item_id = m.item_id AND i.project_id = m.project_id
     WHERE m.run_id = $run AND m.project_id = $project
         AND m.cluster_id IN (SELECT cluster_id::UUID FROM touched_clusters)
     GROUP BY m.cluster_id

@@ -142,7 +142,7 @@ class Found(NamedTuple):
 
     item_ids: list[str]
     content_hashes: list[str]
-    """Of texts that nobody else said."""
+    """Of texts that nobody else said, and of what is embedded in their place."""
     quarantine_ids: list[str]
     cluster_ids: list[str]
     """In which any of the items ever was."""
@@ -175,6 +175,12 @@ def find(con: duckdb.DuckDBPyConnection, project_id: str, mark: Mark) -> Found:
         "SELECT content_hash FROM items WHERE content_hash IS NOT NULL "
         "AND item_id NOT IN (SELECT item_id FROM erased_items))",
     )
+    stated = _column(
+        con,
+        "SELECT DISTINCT embedded_hash FROM statements WHERE embedded_hash IS NOT NULL "
+        "AND content_hash IN (SELECT unnest($hashes))",
+        hashes=hashes,
+    )
     clusters = _column(
         con,
         "SELECT DISTINCT CAST(cluster_id AS VARCHAR) FROM run_memberships WHERE project_id = $project "
@@ -188,7 +194,7 @@ def find(con: duckdb.DuckDBPyConnection, project_id: str, mark: Mark) -> Found:
     ).fetchall()
     return Found(
         item_ids=_column(con, "SELECT CAST(item_id AS VARCHAR) FROM erased_items ORDER BY 1"),
-        content_hashes=sorted({*hashes, *mark.content_hashes}),
+        content_hashes=sorted({*hashes, *stated, *mark.content_hashes}),
         quarantine_ids=_find_held(con, project_id, mark),
         cluster_ids=clusters,
         job_ids=[job_id for job_id, _ in jobs],

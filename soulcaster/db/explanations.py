@@ -14,7 +14,7 @@ _ITEM = """
     SELECT i.item_id::VARCHAR AS item_id, i.source, i.external_id, i.title, left(i.body, 4000) AS body, i.content_hash,
         i.frames, m.cluster_id::VARCHAR AS cluster_id, c.title AS cluster_title, m.reason, m.similarity,
         m.item_id IS NOT NULL AS is_grouped, a.threshold, a.nearest_cluster_id::VARCHAR AS nearest_cluster_id
-    FROM items i
+    FROM embedded_items i
     LEFT JOIN run_memberships m ON m.item_id = i.item_id AND m.run_id = $run::UUID AND m.project_id = $project
     LEFT JOIN assignments a ON a.item_id = i.item_id AND a.run_id = $run::UUID AND a.project_id = $project
     LEFT JOIN clusters c ON c.cluster_id = m.cluster_id AND c.project_id = $project
@@ -23,7 +23,7 @@ _ITEM = """
 _COMPANY = """
     SELECT i.item_id::VARCHAR AS item_id, i.source, i.external_id, i.title, left(i.body, 4000) AS body, i.content_hash,
         i.frames, m.cluster_id::VARCHAR AS cluster_id
-    FROM items i
+    FROM embedded_items i
     LEFT JOIN run_memberships m ON m.item_id = i.item_id AND m.run_id = $run::UUID AND m.project_id = $project
     WHERE i.project_id = $project AND i.item_id <> $item::UUID AND i.content_hash IS NOT NULL
         AND (m.cluster_id = $cluster::UUID OR list_contains($hashes, i.content_hash))
@@ -85,12 +85,12 @@ def list_sayings(con: duckdb.DuckDBPyConnection, project_id: str, item_id: str) 
 def list_clusters_of_texts(
     con: duckdb.DuckDBPyConnection, project_id: str, content_hashes: list[str]
 ) -> list[tuple[str, str, str | None, str, int]]:
-    """Content hash, cluster, its title, status and number of items, for each text that is in a cluster on show."""
+    """Hash of what is embedded, cluster, its title, status and number of items, for each text in a cluster on show."""
     return con.execute(
         """
         WITH near AS (
             SELECT DISTINCT i.content_hash, m.cluster_id
-            FROM published_memberships m JOIN items i USING (item_id, project_id)
+            FROM published_memberships m JOIN embedded_items i USING (item_id, project_id)
             WHERE m.project_id = $project AND m.cluster_id IS NOT NULL AND list_contains($hashes, i.content_hash)
         ),
         size AS (
@@ -106,10 +106,10 @@ def list_clusters_of_texts(
 
 
 def list_typical_hashes(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str, *, limit: int) -> list[str]:
-    """Content hashes of the most typical texts of a cluster on show, each once; empty when it is not on show."""
+    """Under which its most typical texts are embedded, each once; empty when the cluster is not on show."""
     rows = con.execute(
         """
-        SELECT i.content_hash FROM published_memberships m JOIN items i USING (item_id, project_id)
+        SELECT i.content_hash FROM published_memberships m JOIN embedded_items i USING (item_id, project_id)
         WHERE m.project_id = $project AND m.cluster_id = TRY_CAST($cluster AS UUID) AND i.content_hash IS NOT NULL
         GROUP BY 1 ORDER BY bool_or(m.is_exemplar) DESC, max(m.membership_strength) DESC, 1 LIMIT $limit
         """,

@@ -23,14 +23,14 @@ _CLUSTERS = """
 """
 _MEMBERS = """
     SELECT DISTINCT m.cluster_id::VARCHAR AS cluster_id, i.content_hash
-    FROM memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
+    FROM memberships m JOIN embedded_items i ON i.item_id = m.item_id AND i.project_id = m.project_id
     WHERE m.run_id = $run::UUID AND m.project_id = $project AND m.cluster_id IS NOT NULL AND i.content_hash IS NOT NULL
     ORDER BY cluster_id, i.content_hash
 """
 # A sample that hardly changes from run to run: the ids with the smallest hashes.
 _NOISE = """
     SELECT m.item_id::VARCHAR AS item_id, i.content_hash
-    FROM memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
+    FROM memberships m JOIN embedded_items i ON i.item_id = m.item_id AND i.project_id = m.project_id
     WHERE m.run_id = $run::UUID AND m.project_id = $project AND m.cluster_id IS NULL AND i.content_hash IS NOT NULL
     ORDER BY md5(m.item_id::VARCHAR) LIMIT $limit
 """

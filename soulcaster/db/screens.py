@@ -242,13 +242,14 @@ def list_items(
 
 
 def find_item(con: duckdb.DuckDBPyConnection, project_id: str, item_id: str) -> dict[str, Any] | None:
-    """All columns of one item, with its cluster in the run on show; None when the project has no such item."""
+    """All columns of one item, its cluster in the run on show and its statement; None when there is none such."""
     found = rows_of(
         con,
         """
         SELECT i.*, coalesce(i.created_at, i.first_seen_at) AS happened_at, CAST(m.cluster_id AS VARCHAR) AS cluster_id,
-            c.title AS cluster_title, m.membership_strength, m.item_id IS NOT NULL AS is_grouped
+            c.title AS cluster_title, m.membership_strength, m.item_id IS NOT NULL AS is_grouped, s.statement
         FROM items i
+        LEFT JOIN statements s ON s.content_hash = i.content_hash AND s.project_id = i.project_id
         LEFT JOIN run_memberships m ON m.item_id = i.item_id AND m.run_id = CAST($run_id AS UUID)
         LEFT JOIN clusters c ON c.cluster_id = m.cluster_id AND c.project_id = i.project_id
         WHERE i.project_id = $project_id AND i.item_id = TRY_CAST($item_id AS UUID)

@@ -14,7 +14,7 @@ from soulcaster.db.priorities import list_priorities
 _TEXTS = """
     SELECT m.cluster_id::VARCHAR AS cluster_id, c.title AS cluster_title, i.title, left(i.body, $most_chars) AS body,
         i.content_hash
-    FROM published_memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
+    FROM published_memberships m JOIN embedded_items i ON i.item_id = m.item_id AND i.project_id = m.project_id
     JOIN clusters c ON c.cluster_id = m.cluster_id AND c.project_id = m.project_id
     WHERE m.project_id = $project AND i.content_hash IS NOT NULL AND c.status NOT IN ('fixed', 'ignored')
     QUALIFY row_number() OVER (
