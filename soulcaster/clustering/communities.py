@@ -16,9 +16,10 @@ from scipy.sparse import csr_array
 
 from soulcaster.clustering.linkage import Merges, average_linkage, cut_tree
 
-RESOLUTIONS: tuple[float, ...] = (0.0, *(2.0 ** (step / 4) for step in range(21)))
-"""Times chance that two parts of one community must at least be linked, one is chosen: 0, so that all who are
-linked are one community, or 1 to 32."""
+UNCUT = 0.0
+RESOLUTIONS: tuple[float, ...] = tuple(2.0 ** (step / 4) for step in range(21))
+"""Times chance that two parts of one community must at least be linked: 1 to 32, one is chosen. Where none foretells
+anything it is `UNCUT`: all who are linked are one community."""
 
 _MOST_ROUNDS = 6
 _DECIMALS = 9
@@ -61,11 +62,13 @@ def find_communities(links: Links, is_held_out: npt.NDArray[np.bool_]) -> Rows:
 
 def choose_resolution(fitted: Links, judging: Links) -> float:
     """The lowest of `RESOLUTIONS` whose communities of `fitted` foretell the edges `judging` as well as the best do."""
-    cuts = _cuts(fitted, RESOLUTIONS)
-    scores, errors = zip(*(_log_likelihood(communities, fitted, judging) for communities in cuts), strict=True)
+    cuts = _cuts(fitted, (UNCUT, *RESOLUTIONS))
+    (uncut, _), *found = (_log_likelihood(communities, fitted, judging) for communities in cuts)
+    scores, errors = np.array(found).T
     best = int(np.argmax(scores))
-    enough = np.asarray(scores) >= scores[best] - errors[best]
-    return RESOLUTIONS[int(enough.argmax())]
+    if uncut > scores[best]:
+        return UNCUT
+    return RESOLUTIONS[int((scores >= scores[best] - errors[best]).argmax())]
 
 
 def _cuts(links: Links, resolutions: tuple[float, ...]) -> list[Rows]:
@@ -75,7 +78,7 @@ def _cuts(links: Links, resolutions: tuple[float, ...]) -> list[Rows]:
     sizes = np.maximum(degrees, 1e-9)
     merges = average_linkage(left, right, total * degrees.sum(), sizes, min_mean=max(min(resolutions), 1.0))
     linked = Merges(left, right, total)
-    return [cut_tree(links.n, merges if each else linked, each) for each in resolutions]
+    return [cut_tree(links.n, linked if each == UNCUT else merges, each) for each in resolutions]
 
 
 def _log_likelihood(communities: Rows, fitted: Links, judging: Links) -> tuple[float, float]:

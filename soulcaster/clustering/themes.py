@@ -1,7 +1,7 @@
 """Texts to themes: the coarse second level, for people who ask "what is this about" before "what do we fix".
 
-Two texts are linked as strongly as their nearest neighbours are the same ones (shared nearest neighbours, Jarvis and
-Patrick 1973), which says more about topics than how near the two are; themes are the communities of that graph.
+Two texts are linked the more strongly the more of their nearest neighbours are the same ones (Jarvis and Patrick 1973):
+that says more about topics than the cosine alone. Themes are the communities of that graph.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ from soulcaster.clustering.features import shared_neighbors
 METHOD = "shared-neighbors+paris+held-out-resolution+moves-1"
 """Named in every run; changes with whatever changes themes."""
 
-_LINKED, _COMPARED = 20, 30
-"""Neighbours a text is linked to, and neighbours of both that are compared. Source: docs/grouping.md, "Themes"."""
-_ALL_FROM = 5_600
-"""Texts from which all these neighbours are asked; below, the share falls with the root of the number of texts."""
+_LINKED, _COMPARED, _ALL_FROM = (4, 20), (6, 30), 5_600
+"""Neighbours a text is linked to, and neighbours of both that are compared: the most, from so many texts on; below it
+falls with the root of the number of texts, to the least. Source: docs/grouping.md, "Themes"."""
 _MIN_SUPPORT = 0.5
 """Share of a lone text's links that must lie in its theme, else it has none."""
 
 
 def group_themes(
-    near: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], is_remote: npt.NDArray[np.bool_]
+    near: npt.NDArray[np.int64],
+    similarities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    is_remote: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int64]:
     """Theme of every text, int64 (n,), -1 for none. A cluster is never split; every theme has a cluster.
 
     Args:
         near: int64 (n, k), nearest other texts, nearest first.
+        similarities: float32 (n, k), cosine.
         labels: int64 (n,), cluster of every text, -1 noise.
         is_remote: mask (n,) of texts that are like nothing much; alone they have no theme.
     """
@@ -38,12 +41,13 @@ def group_themes(
     linked, compared = _neighbors_asked(n, near.shape[1])
     here, there = np.repeat(np.arange(n), linked), near[:, :linked].ravel()
     share = shared_neighbors(near, here, there, compared).astype(np.float64)
-    weight = share / (2 - share)
+    weight = share / (2 - share) * np.maximum(similarities[:, :linked].ravel(), 0.0)
     node = np.unique(
         np.where(labels >= 0, labels, np.arange(n) + int(labels.max(initial=-1)) + 1), return_inverse=True
     )[1]
     links = Links(int(node.max(initial=-1)) + 1, node[here], node[there], weight)
-    themes = find_communities(links, np.tile(np.arange(linked) % 2 == 1, n))[node]
+    every_second = (np.arange(n)[:, None] + np.arange(linked)) % 2  # of two near texts, one tells and one judges
+    themes = find_communities(links, every_second.ravel() == 1)[node]
     inside = np.bincount(here, weight * (themes[here] == themes[there]), minlength=n)
     around = np.bincount(here, weight, minlength=n)
     is_lost = (labels < 0) & (is_remote | (inside < _MIN_SUPPORT * np.maximum(around, 1e-9)))
@@ -79,7 +83,8 @@ def themes_of_clusters(
 def _neighbors_asked(n: int, known: int) -> tuple[int, int]:
     """How many neighbours a text is linked to, and how many are compared: fewer where all topics are small."""
     share = min(1.0, float(np.sqrt(n / _ALL_FROM)))
-    return min(known, max(2, round(_LINKED * share))), min(known, max(3, round(_COMPARED * share)))
+    linked, compared = (max(least, round(all_of_them * share)) for least, all_of_them in (_LINKED, _COMPARED))
+    return min(linked, known), min(compared, known)
 
 
 def _only_with_cluster(themes: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from soulcaster.clustering.communities import RESOLUTIONS, Links, choose_resolution, find_communities, move_nodes
+from soulcaster.clustering.communities import UNCUT, Links, choose_resolution, find_communities, move_nodes
 
 
 def _planted(n_parts: int, size: int, inside: int, across: int) -> tuple[Links, np.ndarray]:
@@ -31,11 +31,11 @@ def test_planted_parts_are_found_whatever_their_size(n_parts, size):
 
 
 def test_edges_that_tell_of_nothing_are_not_cut_finely():
-    """In a graph without parts the held out edges know nothing of what the tree found: chance is enough."""
+    """In a graph without parts the held out edges know nothing of what the tree found: it stays whole."""
     links, _ = _planted(1, 600, inside=6, across=0)
     is_held_out = np.arange(len(links.here)) % 2 == 1
 
-    assert RESOLUTIONS[0] == choose_resolution(links.only(~is_held_out), links.only(is_held_out))
+    assert UNCUT == choose_resolution(links.only(~is_held_out), links.only(is_held_out))
 
 
 def test_a_node_in_the_wrong_part_moves_to_where_it_is_linked():

@@ -36,7 +36,7 @@ def test_few_large_topics_are_found_as_well_as_many_small_ones(n_topics, texts_e
     """Nobody says how many themes there are: the same texts' number, four to eighty topics."""
     matrix, topic = _topics(n_topics, texts_each)
 
-    themes = group_themes(nearest_neighbors(matrix)[0], _pairs_of(topic), np.zeros(len(topic), dtype=bool))
+    themes = group_themes(*nearest_neighbors(matrix), _pairs_of(topic), np.zeros(len(topic), dtype=bool))
 
     assert adjusted_rand_score(topic, themes) > 0.9
 
@@ -48,7 +48,7 @@ def test_texts_of_two_topics_make_two_themes_and_a_cluster_is_never_split():
     labels = np.full(160, -1)
     labels[[0, 1, 45, 46]] = [0, 0, 1, 1]
 
-    themes = group_themes(nearest_neighbors(matrix, 10)[0], labels, np.zeros(160, dtype=bool))
+    themes = group_themes(*nearest_neighbors(matrix, 10), labels, np.zeros(160, dtype=bool))
 
     assert themes[0] == themes[1]
     assert themes[45] == themes[46]
@@ -60,16 +60,16 @@ def test_a_lone_text_that_is_like_nothing_or_lies_between_topics_has_no_theme():
     """Remote ones by what the caller says; others when less than half of their links lie in one theme."""
     matrix, topic = _topics(3, 60, noise=0.05)
     between = _unit(matrix[[0, 1, 2]].sum(axis=0, keepdims=True))
-    near, _ = nearest_neighbors(np.vstack([matrix, between, matrix[:1]]), 12)
+    near, similarities = nearest_neighbors(np.vstack([matrix, between, matrix[:1]]), 12)
     near[180] = np.arange(12)  # as near to each of the three
     labels, is_remote = np.append(_pairs_of(topic), [-1, -1]), np.zeros(182, dtype=bool)
 
-    themes = group_themes(near, labels, is_remote)
+    themes = group_themes(near, similarities, labels, is_remote)
     is_remote[181] = True
 
     assert themes[181] == themes[0]
     assert themes[180] == -1
-    assert group_themes(near, labels, is_remote)[181] == -1
+    assert group_themes(near, similarities, labels, is_remote)[181] == -1
 
 
 def test_the_theme_of_a_cluster_is_that_of_most_of_its_items():
@@ -85,6 +85,6 @@ def test_the_theme_of_a_cluster_is_that_of_most_of_its_items():
 @pytest.mark.parametrize("k", [0, 1, 2, 3])
 def test_a_few_texts_in_one_cluster_have_one_theme(k):
     """None, one and some: too few for a tree."""
-    near, _ = nearest_neighbors(np.ones((k, 4), dtype=np.float32))
+    near, similarities = nearest_neighbors(np.ones((k, 4), dtype=np.float32))
 
-    assert [0] * k == group_themes(near, np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)).tolist()
+    assert [0] * k == group_themes(near, similarities, np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)).tolist()
