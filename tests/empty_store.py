@@ -1,4 +1,4 @@
-"""Empty stores with the whole schema, by copying: migrating is tested where it is the subject, and is slow elsewhere."""
+"""Empty stores with the whole schema, by copying: migrating is tested where it is the subject, and costs elsewhere."""
 
 from __future__ import annotations
 
