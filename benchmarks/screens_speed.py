@@ -47,6 +47,12 @@ _IS_DRAWN = """() => {
     for (let at = 3; at < pixels.length; at += 4 * 97) if (pixels[at]) return true;
     return false;
 }"""
+_IS_NARROWED = """([words, before]) => {
+    const said = [...document.querySelectorAll("[data-testid=stCaptionContainer]")].map((each) => each.innerText)
+        .find((text) => text.includes(words));
+    return said !== before && document.querySelector("[data-testid=stApp]").dataset.testScriptState
+        === "notRunning";
+}"""
 MOST_PAGE_MS, MOST_FILTER_MS = 1_000, 300
 
 
@@ -127,11 +133,11 @@ def _filters(page: Page, repetitions: int) -> None:
     words, bursts = [], []
     for number in range(repetitions):
         search.fill(f"{WORDS[number % len(WORDS)]} crashes")
-        words.append(_until_at_rest(page, lambda: search.press("Enter")))
+        words.append(_until_narrowed(page, lambda: search.press("Enter")))
         search.fill("")
         search.press("Enter")
         settle(page)
-        bursts.append(_until_at_rest(page, page.get_by_text("Bursts", exact=True).click))
+        bursts.append(_until_narrowed(page, page.get_by_text("Bursts", exact=True).click))
         page.get_by_text("Bursts", exact=True).click()
         settle(page)
     _say("Filter: words", words, MOST_FILTER_MS)
@@ -152,13 +158,13 @@ def _timed(page: Page, do: Callable[[], object], words: str) -> float:
     return time.perf_counter() - begun
 
 
-def _until_at_rest(page: Page, do: Callable[[], object]) -> float:
-    """Seconds until the script that the action starts has run to its end."""
-    app = "document.querySelector('[data-testid=stApp]').dataset.testScriptState"
+def _until_narrowed(page: Page, do: Callable[[], object]) -> float:
+    """Seconds until the line above the list counts other clusters and the script has run to its end."""
+    line = page.get_by_test_id("stMain").get_by_text(PAGES["Clusters"]).first
+    before = line.inner_text()
     begun = time.perf_counter()
     do()
-    page.wait_for_function(f"{app} === 'running'", timeout=5_000, polling=5)
-    page.wait_for_function(f"{app} === 'notRunning'", polling=5)
+    page.wait_for_function(_IS_NARROWED, arg=[PAGES["Clusters"], before], polling=5)
     return time.perf_counter() - begun
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import os
 from collections.abc import Iterable
@@ -300,13 +301,28 @@ def load_settings() -> Settings:
     Raises:
         PermanentError: a variable has a value it cannot have; names the variable, never the value of a secret.
     """
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = "SOULCASTER_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise PermanentError(f"Setting {name} was refused: {first['msg']}; see the table of settings.") from None
+    settings = _settings_of(tuple(os.environ.items()), *_stamp_of(Path(".env")))
     given = (getattr(settings, name) for name in type(settings).model_fields)
     logs.hide(each.get_secret_value() for each in given if isinstance(each, SecretStr))
     traces.configure(settings.traces_url)
     return settings
+
+
+@functools.lru_cache(maxsize=1)
+def _settings_of(_variables: tuple[tuple[str, str], ...], _file: Path, _changed_at: int, _n_bytes: int) -> Settings:
+    """Kept until a variable or `.env` changes: the screens ask a dozen times a page, at 15 ms a time."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "SOULCASTER_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise PermanentError(f"Setting {name} was refused: {first['msg']}; see the table of settings.") from None
+
+
+def _stamp_of(file: Path) -> tuple[Path, int, int]:
+    """Where the file is, when it was last changed in nanoseconds, and its bytes; zeros when there is none."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return file.absolute(), 0, 0
+    return file.absolute(), status.st_mtime_ns, status.st_size
