@@ -92,12 +92,18 @@ def measure_pairs(
         heads, rests = _split(titles, bodies)
         whole = word_vectors([f"{head}\n{rest}" for head, rest in zip(heads, rests, strict=True)])
         _measure_words(whole, n, left, right, column, "words")
-        _measure_words(word_vectors(heads), n, left, right, column, "title")
-        compared |= {"words": column["words"], "title": column["title"]}
+        compared["words"] = column["words"]
+        if any(rests):
+            _measure_words(word_vectors(heads), n, left, right, column, "title")
+            compared["title"] = column["title"]
         size = np.log1p(np.array([len(a) + len(b) for a, b in zip(heads, rests, strict=True)], dtype=np.float32))
         column["length"][:] = np.minimum(size[left], size[right])
     standings = dict(zip(compared, find_standings(n, left, right, list(compared.values())), strict=True))
     _share(lambda name: _compare(left, right, compared[name], standings[name], column, name), list(compared))
+    if "words" in compared and "title" not in compared:  # all words are the title's
+        for name in FEATURES:
+            if name.startswith("title"):
+                column[name][:] = column[name.replace("title", "words")]
     times = np.full(n, np.nan) if days is None else days
     return Pairs(left, right, cosine, values, np.abs(times[left] - times[right]).astype(np.float32))
 

@@ -102,6 +102,19 @@ def test_degenerate_vectors_have_finite_features(n):
     assert not find_remote(around.similarities).any()
 
 
+def test_titles_alone_are_measured_as_titles_beside_bodies_without_words():
+    """Where no text has a body, the words of the whole stand for those of the title: the same columns."""
+    rng = np.random.default_rng(0)
+    around = find_neighborhood(whiten(rng.normal(size=(40, 8)).astype(np.float32)))
+    titles = [" ".join(rng.choice(["save", "crash", "login", "slow", f"only{at}"], 3)) for at in range(40)]
+
+    alone, beside = (measure_pairs(around, titles, [body] * 40).values for body in ("", "..."))
+
+    told = [at for at, name in enumerate(FEATURES) if name != "length"]
+    assert np.isfinite(alone).all()
+    assert np.array_equal(alone[:, told], beside[:, told])
+
+
 def test_a_text_that_is_like_nothing_is_remote():
     """Its neighbourhood is far thinner than is usual."""
     rng = np.random.default_rng(0)
