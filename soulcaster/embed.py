@@ -33,7 +33,7 @@ def embed_missing(
     settings: Settings, project_id: str, *, on_progress: Callable[[int, int], None] | None = None
 ) -> EmbedReport:
     """Embed each distinct text of the project that has no vector of the current model yet; a problem statement stands
-    for its text. Vectors of what nobody says any more go.
+    for its text.
 
     Raises:
         TransientError: store, model service or index were busy; what was embedded so far is kept.
@@ -43,10 +43,8 @@ def embed_missing(
     embedder = make_embedder(settings)
     content_hashes = _list_content_hashes(settings, project_id)
     table = vector_index.open_index(settings.lancedb_path, embedder.model_id, embedder.dim)
-    known = vector_index.known_hashes(table)
-    missing = _without(content_hashes, known)
+    missing = _without(content_hashes, vector_index.known_hashes(table))
     n_embedded, n_batches = _embed_into(table, settings, embedder, missing, on_progress)
-    _drop_unused(table, settings, known.difference(content_hashes))
     if n_batches >= _BATCHES_BEFORE_OPTIMIZE:
         vector_index.optimize(table)
     return EmbedReport(
@@ -86,17 +84,6 @@ def count_missing(settings: Settings, project_id: str) -> tuple[int, int]:
     table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
     known = vector_index.known_hashes(table) if table is not None else set()
     return len(_without(content_hashes, known)), len(content_hashes)
-
-
-def _drop_unused(table: Table, settings: Settings, others: set[str]) -> None:
-    """Delete the vectors of those of these hashes that no project uses: an edited or restated text has a new hash."""
-    if others:
-        unused = db.read(
-            settings.duckdb_path,
-            lambda con: store.list_unused(con, list(others)),
-            timeout_seconds=settings.lock_timeout_seconds,
-        )
-        vector_index.drop(table, unused)
 
 
 def _list_content_hashes(settings: Settings, project_id: str | None) -> list[str]:

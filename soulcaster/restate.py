@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from soulcaster import vector_index
 from soulcaster.asking import Asker, make_writer
 from soulcaster.clustering.plain import plain_text
 from soulcaster.db import read, write
 from soulcaster.db import statements as store
+from soulcaster.embedders import make_embedder
 from soulcaster.errors import SoulcasterError
 from soulcaster.llm import statements
 from soulcaster.llm.statements import ProblemStatement
@@ -50,7 +52,10 @@ def restate(
     wait = settings.lock_timeout_seconds
     if settings.statements == "off":
         if read(settings.duckdb_path, lambda con: store.count_statements(con, project_id), timeout_seconds=wait):
-            write(settings.duckdb_path, lambda con: store.forget_statements(con, project_id), timeout_seconds=wait)
+            gone = write(
+                settings.duckdb_path, lambda con: store.forget_statements(con, project_id), timeout_seconds=wait
+            )
+            _drop_vectors(settings, gone)
         return RestateReport(note="SOULCASTER_STATEMENTS is off: every text is embedded as it is.")
     writer = make_writer(settings)
     if writer is None:
@@ -78,11 +83,12 @@ def _restate(
     )  # fmt: skip
     found, note = _ask(asker, texts, n_waiting, on_progress)
     if found.height:
-        write(
+        gone = write(
             settings.duckdb_path,
             lambda con: store.write_statements(con, project_id, found, written_by=written_by, now=datetime.now(UTC)),
             timeout_seconds=wait,
         )
+        _drop_vectors(settings, gone)
     n_stated = found["statement"].count()
     return RestateReport(
         n_stated=n_stated,
@@ -92,6 +98,14 @@ def _restate(
         cost_usd=asker.cost_usd,
         note=note,
     )
+
+
+def _drop_vectors(settings: Settings, hashes: list[str]) -> None:
+    """Delete what the index has of these; a kill before this leaves vectors that nothing asks for."""
+    embedder = make_embedder(settings)
+    table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
+    if table is not None and hashes:
+        vector_index.drop(table, hashes)
 
 
 def _ask(

@@ -7,6 +7,8 @@ from datetime import datetime
 import duckdb
 import polars as pl
 
+from soulcaster.db.embedding import list_unused
+
 SCHEMA = pl.Schema({"content_hash": pl.String(), "statement": pl.String(), "embedded_hash": pl.String()})
 """What `write_statements` takes; the last two are null where a text speaks for itself."""
 
@@ -41,8 +43,12 @@ def list_waiting(con: duckdb.DuckDBPyConnection, project_id: str, *, written_by:
 
 def write_statements(
     con: duckdb.DuckDBPyConnection, project_id: str, statements: pl.DataFrame, *, written_by: str, now: datetime
-) -> None:
-    """Put these (`SCHEMA`) in the place of older ones; those of texts that nobody says any more are forgotten."""
+) -> list[str]:
+    """Put these (`SCHEMA`) in the place of older ones; those of texts that nobody says any more are forgotten.
+
+    Returns the hashes under which nothing is embedded any more because of it.
+    """
+    before = [*_list_hashes(con, project_id), *statements["content_hash"]]
     con.register("new_statements", statements)
     con.execute(
         "MERGE INTO statements USING new_statements AS n "
@@ -59,6 +65,7 @@ def write_statements(
         "SELECT content_hash FROM items WHERE project_id = $project AND content_hash IS NOT NULL)",
         {"project": project_id},
     )
+    return list_unused(con, before)
 
 
 def count_statements(con: duckdb.DuckDBPyConnection, project_id: str) -> int:
@@ -67,6 +74,15 @@ def count_statements(con: duckdb.DuckDBPyConnection, project_id: str) -> int:
     return int(count)
 
 
-def forget_statements(con: duckdb.DuckDBPyConnection, project_id: str) -> None:
-    """Let every text of the project speak for itself again."""
+def forget_statements(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
+    """Let every text of the project speak for itself again; what is left of it, as for `write_statements`."""
+    before = _list_hashes(con, project_id)
     con.execute("DELETE FROM statements WHERE project_id = $1", [project_id])
+    return list_unused(con, before)
+
+
+def _list_hashes(con: duckdb.DuckDBPyConnection, project_id: str) -> list[str]:
+    rows = con.execute(
+        "SELECT embedded_hash FROM statements WHERE project_id = $1 AND embedded_hash IS NOT NULL", [project_id]
+    ).fetchall()
+    return [embedded_hash for (embedded_hash,) in rows]
