@@ -13,12 +13,13 @@ from soulcaster.clustering.communities import Links, find_communities
 from soulcaster.clustering.exact import number_by_first_row
 from soulcaster.clustering.features import shared_neighbors
 
-METHOD = "shared-neighbors+paris+held-out-resolution+moves-1"
+METHOD = "shared-neighbors+paris+held-out-cut+moves-1"
 """Named in every run; changes with whatever changes themes."""
 
 _LINKED, _COMPARED, _ALL_FROM = (4, 20), (6, 30), 5_600
 """Neighbours a text is linked to, and neighbours of both that are compared: the most, from so many texts on; below it
 falls with the root of the number of texts, to the least. Source: docs/grouping.md, "Themes"."""
+_PARTS = 1_000_000
 _MIN_SUPPORT = 0.5
 """Share of a lone text's links that must lie in its theme, else it has none."""
 
@@ -33,7 +34,8 @@ def group_themes(
 
     Args:
         near: int64 (n, k), nearest other texts, nearest first.
-        similarities: float32 (n, k), cosine.
+        similarities: float32 (n, k or more), their cosines, the same whichever side they are measured from: the last of
+            six decimals is the coin by which half of all pairs are held out.
         labels: int64 (n,), cluster of every text, -1 noise.
         is_remote: mask (n,) of texts that are like nothing much; alone they have no theme.
     """
@@ -46,8 +48,8 @@ def group_themes(
         np.where(labels >= 0, labels, np.arange(n) + int(labels.max(initial=-1)) + 1), return_inverse=True
     )[1]
     links = Links(int(node.max(initial=-1)) + 1, node[here], node[there], weight)
-    every_second = (np.arange(n)[:, None] + np.arange(linked)) % 2  # of two near texts, one tells and one judges
-    themes = find_communities(links, every_second.ravel() == 1)[node]
+    is_held_out = np.round(_PARTS * similarities[:, :linked].ravel().astype(np.float64)).astype(np.int64) % 2 == 1
+    themes = find_communities(links, is_held_out)[node]
     inside = np.bincount(here, weight * (themes[here] == themes[there]), minlength=n)
     around = np.bincount(here, weight, minlength=n)
     is_lost = (labels < 0) & (is_remote | (inside < _MIN_SUPPORT * np.maximum(around, 1e-9)))
