@@ -118,7 +118,7 @@ def read_answer(answer: bytes) -> dict[str, Any]:
                     whole = parts.setdefault(int(call.get("index", place)), {"name": "", "arguments": ""})
                     for name in whole:
                         whole[name] += str(call.get("function", {}).get(name) or "")
-    except (ValueError, TypeError, AttributeError, KeyError):
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError):
         return {"raw": text[:_MOST_TEXT]}
     calls += list(parts.values())
     return {"text": said, "calls": calls} if said or calls else {"raw": text[:_MOST_TEXT]}

@@ -14,6 +14,7 @@ from agent.exchanges import MOST_BYTES, Exchanges, read_answer
 
 KEY = "the-model-s-own-key"
 TOKEN = "ghp_0123456789abcdef0123456789abcdef0123"
+ENDLESS = {"choices": [{"delta": {"tool_calls": [{"index": float("inf")}]}}]}
 CALL = {"name": "f", "arguments": "{}"}
 PATH = "/v1beta/models/m:generateContent"
 
@@ -81,6 +82,7 @@ def test_no_secret_is_kept_however_an_answer_is_cut():
         ),
         ({"error": {"message": "no"}}, {"raw": '{"error": {"message": "no"}}'}),
         ([1], {"raw": "[1]"}),
+        (ENDLESS, {"raw": json.dumps(ENDLESS)}),
     ],
 )  # fmt: skip
 def test_answers_of_both_protocols_are_read(raw: Any, expected: dict[str, Any]):
