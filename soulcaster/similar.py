@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field
 from soulcaster import vector_index
 from soulcaster.db import read
 from soulcaster.db.explanations import list_clusters_of_texts, list_typical_hashes
+from soulcaster.db.runs import find_published_model
 from soulcaster.embedders import Embedder, make_embedder
+from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,15 +54,16 @@ def find_similar(
     least: float = MIN_SIMILARITY,
     embedder: Embedder | None = None,
 ) -> list[SimilarCluster]:
-    """Clusters on show with a text near `text`, nearest first; empty when nothing was embedded or nothing is near.
+    """Clusters on show with a text near `text`, nearest first; empty when nothing was grouped or nothing is near.
 
     `least` is the smallest cosine that counts as near; `embedder` is that of the settings, when the caller keeps it.
 
     Raises:
-        TransientError, PermanentError: the store is busy, the index damaged, or the embedding service refuses.
+        TransientError, PermanentError: the store is busy, the index missing or damaged, or the embedding service
+            refuses.
     """
     embedder = embedder or make_embedder(settings)
-    table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
+    table = _find_table(settings, project_id, embedder)
     if table is None or not text.strip():
         return []
     return _clusters_near(settings, project_id, table, embedder.embed([text])[0], least)[:limit]
@@ -77,11 +80,10 @@ def find_alike(
 ) -> list[SimilarCluster]:
     """Other clusters on show with a text near the mean of this one's typical texts, nearest first.
 
-    Empty when it has no text with a vector of the model in use, or nothing is near. Asks no model. Raises as
-    `find_similar`.
+    Empty when it is not on show, or nothing is near. Asks no model. Raises as `find_similar`.
     """
     embedder = embedder or make_embedder(settings)
-    table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
+    table = _find_table(settings, project_id, embedder)
     if table is None:
         return []
     hashes = read(
@@ -89,11 +91,40 @@ def find_alike(
         lambda con: list_typical_hashes(con, project_id, cluster_id, limit=_TYPICAL_TEXTS),
         timeout_seconds=settings.lock_timeout_seconds,
     )
+    if not hashes:
+        return []
     vectors = vector_index.find_vectors(table, hashes)
     if not len(vectors):
-        return []
+        raise PermanentError(
+            f"Looking for clusters like {cluster_id!r} found no vectors of the model {embedder.model_id!r} for its "
+            "texts; run `soulcaster embed`."
+        )
     found = _clusters_near(settings, project_id, table, vectors.mean(axis=0), least)
     return [each for each in found if each.cluster_id != cluster_id][:limit]
+
+
+def _find_table(settings: Settings, project_id: str, embedder: Embedder) -> Table | None:
+    """The vectors to look among; None while nothing was ever grouped.
+
+    Raises:
+        PermanentError: something is on show and its vectors are gone, damaged or another model's.
+    """
+    table = vector_index.find_index(settings.lancedb_path, embedder.model_id, embedder.dim)
+    if table is not None:
+        return table
+    shown = read(
+        settings.duckdb_path,
+        lambda con: find_published_model(con, project_id),
+        timeout_seconds=settings.lock_timeout_seconds,
+    )
+    if shown is None:
+        return None
+    what_to_do = "run `soulcaster reindex`, nothing is lost"
+    if shown != embedder.model_id:
+        what_to_do = f"what is on show is of {shown!r}: run `soulcaster recluster`, or choose its SOULCASTER_EMBEDDER"
+    raise PermanentError(
+        f"Looking for what says the same found no vectors of the model {embedder.model_id!r}; {what_to_do}."
+    )
 
 
 def _clusters_near(

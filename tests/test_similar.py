@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 
 from soulcaster import vector_index
 from soulcaster.db import migrate, write
+from soulcaster.errors import PermanentError
 from soulcaster.settings import Settings
-from soulcaster.similar import find_alike
+from soulcaster.similar import find_alike, find_similar
 
 PROJECT = "default"
 ITEMS = "abcdef"
@@ -83,14 +85,35 @@ def test_the_cluster_that_says_the_same_is_found_and_not_itself(settings):
     assert np.cos(0.3 - 0.05) == pytest.approx(found[0].similarity, abs=1e-5)
 
 
-def test_nothing_is_alike_without_vectors_or_of_a_cluster_that_is_not_on_show(settings):
-    """An index of another model, an unknown cluster and text that is no id: an empty answer, no error."""
-    other = Spelled()
-    other.model_id = "another"
-
-    assert [] == find_alike(settings, PROJECT, _id(101), embedder=other)
+def test_nothing_is_alike_of_a_cluster_that_is_not_on_show(settings):
+    """An unknown cluster and text that is no id: an empty answer, no error."""
     assert [] == find_alike(settings, PROJECT, _id(999), embedder=Spelled())
     assert [] == find_alike(settings, PROJECT, "'; DROP TABLE items", embedder=Spelled())
+
+
+def test_without_the_vectors_of_what_is_on_show_the_answer_says_how_to_get_them(settings):
+    """Another model than the grouping's, texts without vectors, no index: never an empty answer that reads as none."""
+    other = Spelled()
+    other.model_id = "another"
+    with pytest.raises(PermanentError, match=r"'another'.*'spelled': run `soulcaster recluster`"):
+        find_alike(settings, PROJECT, _id(101), embedder=other)
+
+    vector_index.forget(settings.lancedb_path, list(ITEMS))
+    with pytest.raises(PermanentError, match="soulcaster embed"):
+        find_alike(settings, PROJECT, _id(101), embedder=Spelled())
+
+    shutil.rmtree(settings.lancedb_path)
+    for find in (find_alike, find_similar):
+        with pytest.raises(PermanentError, match="soulcaster reindex"):
+            find(settings, PROJECT, _id(101), embedder=Spelled())
+
+
+def test_nothing_is_near_while_nothing_was_grouped(tmp_path):
+    """A new project has no index, and that is no fault."""
+    empty = Settings(_env_file=None, home=tmp_path / "empty")
+    migrate(empty.duckdb_path)
+
+    assert [] == find_similar(empty, PROJECT, "anything", embedder=Spelled())
 
 
 def test_the_vectors_of_a_few_texts_are_those_that_were_written(settings):

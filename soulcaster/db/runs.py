@@ -82,6 +82,15 @@ def find_published_run(con: duckdb.DuckDBPyConnection, project_id: str) -> str |
     return None if row is None else str(row[0])
 
 
+def find_published_model(con: duckdb.DuckDBPyConnection, project_id: str) -> str | None:
+    """Model whose vectors the run on show was grouped by, None before the first."""
+    row = con.execute(
+        "SELECT r.model_id FROM published_runs p JOIN runs r USING (run_id) WHERE p.project_id = $project",
+        {"project": project_id},
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
 def find_last_publication(con: duckdb.DuckDBPyConnection, project_id: str) -> tuple[str, datetime]:
     """Who published last, and when. The project must have published something."""
     [row] = con.execute(
