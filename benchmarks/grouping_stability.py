@@ -2,7 +2,7 @@
 
     python benchmarks/grouping_stability.py DATA_DIR [--titles 20000] [--draws 5]
 
-DATA_DIR holds the recorded sets of duplicates and the GitHub issue titles; vectors (MiniLM) are kept in benchmarks/out.
+DATA_DIR holds the recorded sets of duplicates and the titles; vectors (MiniLM) are kept in benchmarks/out.
 "Not held" is the same grouping without knowing what was one cluster before; "or new" counts noise that joined a new
 item as well: somebody told of the same problem. "True" is the share of noise that moved beside a declared duplicate.
 """
@@ -24,6 +24,7 @@ from soulcaster.clustering.train_scorer import DUPLICATE_SETS, read_set
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
 
 from benchmarks.grouping_quality import embed_cached  # noqa: E402  found by the line above
+from benchmarks.recluster_speed import read_titles  # noqa: E402  found by the same line
 
 _NEW_SHARE = 0.01
 
@@ -88,7 +89,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_dir", type=Path)
-    parser.add_argument("--titles", type=int, default=20_000, help="GitHub issue titles to group; 0 leaves them out")
+    parser.add_argument("--titles", type=int, default=20_000, help="titles to group; 0 leaves them out")
     parser.add_argument("--draws", type=int, default=5, help="times that another percent is the new one")
     asked = parser.parse_args()
     columns = f"{'ids':>9} {'noise':>9} {'or new':>9}"
@@ -100,11 +101,10 @@ def main() -> None:
         show(name, given.matrix, texts.with_columns(days=float("nan")), asked.draws)
         show(f"{name}, with times", given.matrix, texts.with_columns(days=given.days), asked.draws)
     if asked.titles:
-        frame = pl.read_parquet(asked.data_dir / "volume_github_issue_titles" / "data.parquet", columns=["text"])
-        frame = frame.unique(maintain_order=True).head(asked.titles)
+        frame = read_titles(asked.data_dir, asked.titles)
         matrix = embed_cached("titles_minilm")(frame["text"].to_list())
         texts = frame.select(title="text", body=pl.lit(""), days=float("nan")).with_row_index("truth")
-        show("GitHub issue titles", matrix, texts, 1)
+        show("titles", matrix, texts, 1)
 
 
 if __name__ == "__main__":
