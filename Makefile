@@ -31,7 +31,7 @@ check: install
 	.venv/bin/lint-imports
 
 test: check tools checks
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 tools:
 	@infra/install-tools.sh

@@ -18,6 +18,12 @@ hypothesis.settings.load_profile("house")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that hold a slow test go first, so that no worker begins a long file when the other has ended."""
+    long_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long_files)
+
+
 @pytest.fixture(scope="session")
 def shared_data_dir() -> Path:
     """Folder of the recorded data beside the project; the test is skipped where it is absent."""
