@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from soulcaster import logs, traces
 from soulcaster.errors import PermanentError
 
 EmbedderName = Literal["auto", "minilm", "static", "gemini"]
+
+_STORE_NAME = "soulcaster.duckdb"
 
 BLOCK_PREFIX = "block:"
 """Before the name of a Secret block of Prefect's, where a variable could be named too."""
@@ -31,6 +33,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SOULCASTER_", env_file=".env", extra="ignore", frozen=True)
 
     home: Path = Field(Path("data"), description="Folder that holds all state.")
+    duckdb: str = Field("", description="The store; empty, or `soulcaster.duckdb` in the home. Servers are refused.")
     project: str = Field("default", min_length=1, max_length=64, description="Project used when none is named.")
     embedder: EmbedderName = Field(
         "auto", description="auto = gemini when a key is set, else minilm; static for very large backfills."
@@ -153,6 +156,19 @@ class Settings(BaseSettings):
     traces_url: str = Field("", max_length=300, description="OTLP/HTTP collector that gets spans; empty sends none.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Level of our own logs.")
 
+    @field_validator("duckdb")
+    @classmethod
+    def _is_the_file_of_the_home(cls, value: str, info: ValidationInfo) -> str:
+        """Refused at start, because no other form carries all that the store is asked for."""
+        own = info.data.get("home", Path("data")) / _STORE_NAME
+        if value and Path(value).resolve() != own.resolve():
+            raise ValueError(
+                f"expected nothing or the file {str(own)!r}, got another place; a Quack server loses transactions, "
+                "DuckLake needs another backup and erasure than ours, MotherDuck was never tried (docs/scale.md). "
+                "Another folder is chosen by SOULCASTER_HOME"
+            )
+        return value
+
     @property
     def has_sign_in(self) -> bool:
         """Whether people sign in at a provider before they see anything."""
@@ -166,7 +182,7 @@ class Settings(BaseSettings):
     @property
     def duckdb_path(self) -> Path:
         """The store's file; its lock lies beside it as `<name>.lock`."""
-        return self.home / "soulcaster.duckdb"
+        return self.home / _STORE_NAME
 
     @property
     def lancedb_path(self) -> Path:

@@ -45,3 +45,25 @@ def test_a_refused_value_is_refused_each_time(monkeypatch):
     for _ in range(2):
         with pytest.raises(PermanentError, match="SOULCASTER_APP_PORT"):
             load_settings()
+
+
+@pytest.mark.parametrize(
+    "store", ["quack:db:9494", "ducklake:postgres:host=db password=hidden", "md:team", "other.duckdb"]
+)
+def test_a_store_that_is_not_the_file_of_the_home_is_refused_at_start(monkeypatch, store):
+    """Nobody believes to work on a server while a file is written; what was given may hold a password and stays out."""
+    monkeypatch.setenv("SOULCASTER_DUCKDB", store)
+
+    with pytest.raises(PermanentError, match=r"SOULCASTER_DUCKDB.*docs/scale\.md") as refused:
+        load_settings()
+
+    assert store not in str(refused.value)
+
+
+def test_the_file_of_the_home_may_be_named(tmp_path, monkeypatch):
+    """Written out, relative or whole, it is the same store."""
+    monkeypatch.setenv("SOULCASTER_HOME", "home")
+    for named in ("home/soulcaster.duckdb", str(tmp_path / "home" / "soulcaster.duckdb")):
+        monkeypatch.setenv("SOULCASTER_DUCKDB", named)
+
+        assert (tmp_path / "home" / "soulcaster.duckdb") == load_settings().duckdb_path.resolve()
