@@ -7,7 +7,7 @@ import functools
 import polars as pl
 import streamlit as st
 
-from app import acting, job_card, people, queries
+from app import acting, drill_card, job_card, launch, people, queries
 from app.words import ROW_PIXELS, count, number, plain, reader_zone, table_height, title_of, told
 from soulcaster.actors import Action
 from soulcaster.db.jobs import list_jobs
@@ -44,6 +44,24 @@ def _all_jobs() -> None:
     with told():
         _switches()
     st.fragment(_jobs, run_every=_EVERY_SECONDS)()
+    with told():
+        _reconcile()
+    with told():
+        drill_card.show()
+    launch.show_started_run()
+
+
+def _reconcile() -> None:
+    """Bring open jobs on now; nothing while every job has ended."""
+    found = queries.ask(list_jobs, queries.project(), limit=_MOST_JOBS)
+    n_open = sum(job.status not in FINAL_STATUSES for job in found)
+    if not n_open:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"🔄 Not ended yet: **{count(n_open, 'job')}**. Prefect brings them on every five minutes.", width="stretch"
+        )
+        launch.start_button("Reconcile now", "reconcile", {"params": {"project": queries.project()}}, key="reconcile")
 
 
 def _jobs() -> None:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from soulcaster import repositories
 from soulcaster.db import jobs, read, write
+from soulcaster.db.drills import Drill, DrillResult, add_drill
 from soulcaster.fix_models import Finding, Job, JobDetail, Launch, Proof, ProofRow
 from soulcaster.settings import Settings
 
@@ -176,3 +177,37 @@ def test_a_cluster_without_a_repository_says_how_to_configure_one(open_page, hom
     at.button(key="act-fix").click().run()
 
     assert "soulcaster repo add" in said(at)
+
+
+def test_open_jobs_can_be_brought_on_at_once(open_page, home):
+    """The button says how many have not ended; without Prefect its press is a sentence, and the jobs still show."""
+    at = open_page(home, "fixes")
+    assert "Not ended yet: **1 job**" in said(at)
+
+    at.button(key="start-reconcile").click().run()
+
+    assert not at.exception
+    assert "Prefect does not answer" in said(at)
+    assert not at.dataframe[0].value.empty
+
+
+def test_the_last_drill_says_which_layer_stopped_what_and_what_got_out(open_page, home):
+    """Before the first drill the command; after it a sentence and a row a case, whose text stays text."""
+    assert "soulcaster drill" in said(open_page(home, "fixes"))
+    held = DrillResult(
+        name="hidden-orders", about="Orders in white text.", layer="hygiene", stopped_by="hygiene", reason=NASTY,
+        sandbox="bwrap", escapes=[], seconds=1.0,
+    )  # fmt: skip
+    out = held.model_copy(update={"name": "reads-a-key", "stopped_by": "nobody", "escapes": ["The key left."]})
+    drill = Drill(began_at=AT, seconds=2, tool="scripted", launcher="process", n_known=3, results=[held, out])
+    write(Settings(_env_file=None, home=home).duckdb_path, lambda con: add_drill(con, drill))
+
+    at = open_page(home, "fixes")
+
+    assert not at.exception
+    assert "got out of **1 of 2 cases**" in said(at)
+    assert "1 more case not tried" in said(at)
+    table = at.dataframe[-1].value.set_index("case")
+    assert ["hygiene", "\u26a0\ufe0f nobody"] == table["stopped_by"].to_list()
+    assert "The key left." == table["escapes"]["reads-a-key"]
+    assert NASTY == table["reason"]["hidden-orders"]
