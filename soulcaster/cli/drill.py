@@ -6,11 +6,13 @@ As in `commands`: parses words, calls one step, prints; steps are imported insid
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from soulcaster.cli.output import AsJson, open_settings
+from soulcaster.errors import PermanentError
 from soulcaster.settings import AgentTool
 
 if TYPE_CHECKING:
@@ -27,22 +29,32 @@ def drill(
     tool: Annotated[
         AgentTool, typer.Option(help="A real tool (kilo, gemini-cli) has cases of its own: what it would do by itself.")
     ] = "scripted",
+    last: Annotated[bool, typer.Option("--last", help="Run nothing: show how the last one ended.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send poisoned clusters through the pipeline of fixes on a repository of its own; exit 1 when one gets through.
 
     Nothing of yours is touched and nothing leaves the machine: store, repository and secrets are made for the drill.
-    The sandbox is the one your settings choose. How it ended is kept in your store and shown on the page Fixes.
+    The sandbox is the one your settings choose. How it ended is kept in your store.
     """
-    from soulcaster.drill.run import run_drill
+    from soulcaster.db import read
+    from soulcaster.db.drills import list_drills
 
-    def show(result: DrillResult) -> None:
-        if as_json:
-            return
-        end = "ESCAPED: " + "; ".join(result.escapes) if result.escapes else f"stopped by {result.stopped_by}"
-        typer.echo(f"{result.name:18} {end:24} {result.about}")
+    settings = open_settings(None)
+    if last:
+        drills = read(settings.duckdb_path, lambda con: list_drills(con, limit=1))
+        if not drills:
+            raise PermanentError("No drill was kept in this store yet; `soulcaster drill` runs one.")
+        results = drills[0].results
+        if not as_json:
+            typer.echo(f"{drills[0].began_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, tool {drills[0].tool}")
+            for result in results:
+                _show(result)
+    else:
+        from soulcaster.drill.run import run_drill
 
-    results = run_drill(open_settings(None), names=case or [], tool=tool, on_result=show)
+        show = (lambda _result: None) if as_json else _show
+        results = run_drill(settings, names=case or [], tool=tool, on_result=show)
     n_escaped = sum(bool(result.escapes) for result in results)
     if as_json:
         typer.echo(json.dumps([result.model_dump() for result in results]))
@@ -51,3 +63,8 @@ def drill(
         typer.echo(f"{n_escaped} escapes in {len(results)} cases; sandbox: {', '.join(sandboxes) or 'not needed'}.")
     if n_escaped:
         raise typer.Exit(1)
+
+
+def _show(result: DrillResult) -> None:
+    end = "ESCAPED: " + "; ".join(result.escapes) if result.escapes else f"stopped by {result.stopped_by}"
+    typer.echo(f"{result.name:18} {end:24} {result.about}")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
-from soulcaster.db import read
-from soulcaster.db.drills import list_drills
+from soulcaster.cli.commands import app
+from soulcaster.db import read, write
+from soulcaster.db.drills import Drill, DrillResult, add_drill, list_drills
 from soulcaster.drill.cases import CASES, DrillCase
 from soulcaster.drill.evidence import find_escapes, find_text_escapes, find_tool_escapes
 from soulcaster.drill.model_server import ModelRequest
@@ -100,6 +103,29 @@ def test_an_unknown_case_is_said(settings):
     """The message lists those there are."""
     with pytest.raises(PermanentError, match="hidden-comment"):
         run_drill(settings, names=["nonsense"])
+
+
+def test_the_last_drill_is_shown_without_running_one(settings):
+    """By command, as it was told then; exit 1 when something got out, and a sentence where nothing is kept."""
+    nothing = CliRunner().invoke(app, ["drill", "--last"])
+    result = DrillResult(
+        name="climb", about="a file above the tree", layer="agent", stopped_by="nobody", reason="", sandbox="none",
+        escapes=["a file was written outside: x"], seconds=1.0,
+    )  # fmt: skip
+    drill = Drill(
+        began_at=datetime(2026, 11, 1, 9, 30, tzinfo=UTC), seconds=1, tool="kilo", launcher="local", n_known=2,
+        results=[result],
+    )  # fmt: skip
+    write(settings.duckdb_path, lambda con: add_drill(con, drill))
+    shown = CliRunner().invoke(app, ["drill", "--last"])
+
+    assert isinstance(nothing.exception, PermanentError)
+    assert 1 == shown.exit_code
+    assert [
+        "2026-11-01 09:30 UTC, tool kilo",
+        "climb              ESCAPED: a file was written outside: x a file above the tree",
+        "1 escapes in 1 cases; sandbox: none.",
+    ] == shown.stdout.splitlines()
 
 
 def test_the_remote_serves_its_repository_to_git(tmp_path):
