@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import polars as pl
-from lancedb.table import Table
 
 from soulcaster import db, vector_index
 from soulcaster.db import embedding as store
@@ -19,6 +19,9 @@ from soulcaster.models import EmbedReport
 from soulcaster.settings import Settings
 from soulcaster.text import embedding_text
 from soulcaster.traces import traced
+
+if TYPE_CHECKING:
+    from lancedb.table import Table
 
 _FETCHED_TEXTS = 20_000  # texts held in memory at once
 _FIRST_BATCH, _LARGEST_BATCH = 128, 8_192

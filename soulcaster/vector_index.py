@@ -15,18 +15,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import lancedb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from lancedb.index import IvfRq
-from lancedb.query import LanceVectorQueryBuilder
-from lancedb.table import Table
 
 from soulcaster.errors import PermanentError, TransientError
+
+if TYPE_CHECKING:  # importing it takes a second; receiver, app and most commands start without it
+    from lancedb import DBConnection
+    from lancedb.query import LanceVectorQueryBuilder
+    from lancedb.table import Table
 
 INDEX_MIN_ROWS = 50_000
 """Below this an exact search takes about 0.1 s and an approximate index is not worth its build time."""
@@ -48,7 +49,7 @@ def find_index(path: Path, model_id: str, dim: int) -> Table | None:
     if not path.is_dir():
         return None
     with _translated("Opening", path):
-        database = lancedb.connect(path)
+        database = _connect(path)
         if _table_name(model_id, dim) not in _table_names(database):
             return None
         table = database.open_table(_table_name(model_id, dim))
@@ -73,7 +74,7 @@ def open_index(path: Path, model_id: str, dim: int) -> Table:
         table = find_index(path, model_id, dim)  # another process may have been faster
         if table is not None:  # an empty table is false
             return table
-        return lancedb.connect(path).create_table(_table_name(model_id, dim), schema=_schema(dim))
+        return _connect(path).create_table(_table_name(model_id, dim), schema=_schema(dim))
 
 
 def upsert(table: Table, content_hashes: Sequence[str], matrix: npt.NDArray[np.float32]) -> None:
@@ -178,7 +179,7 @@ def forget(path: Path, content_hashes: Sequence[str]) -> int:
         return 0
     n_deleted = 0
     with _translated("Deleting from", path):
-        database = lancedb.connect(path)
+        database = _connect(path)
         for name in _table_names(database):
             table = database.open_table(name)
             before = table.count_rows()
@@ -203,6 +204,8 @@ def build_index(table: Table, *, min_rows: int = INDEX_MIN_ROWS) -> bool:
     Source: measured on 100,000 x 768: IVF_RQ built in 25 s, recall@50 .98 (1.00 refined), 11 ms a query; IVF_PQ took
     128 s for recall .58.
     """
+    from lancedb.index import IvfRq
+
     with _latest(table, "Indexing"):
         if table.count_rows() < min_rows:
             return False
@@ -216,7 +219,7 @@ def start_rebuild(path: Path, model_id: str, dim: int) -> Table:
     with _translated("Making", path):
         path.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(path / f"{name}.lance", ignore_errors=True)
-        return lancedb.connect(path).create_table(name, schema=_schema(dim))
+        return _connect(path).create_table(name, schema=_schema(dim))
 
 
 def finish_rebuild(path: Path, model_id: str, dim: int, rebuilt: Table) -> Table:
@@ -226,7 +229,7 @@ def finish_rebuild(path: Path, model_id: str, dim: int, rebuilt: Table) -> Table
     """
     name = _table_name(model_id, dim)
     with _translated("Replacing", path), _latest(rebuilt, "Reading"):
-        database = lancedb.connect(path)
+        database = _connect(path)
         mode = "overwrite" if _opens(database, name) else "create"
         if mode == "create":
             shutil.rmtree(path / f"{name}.lance", ignore_errors=True)
@@ -246,7 +249,7 @@ def copy_tables(path: Path, target: Path) -> dict[str, int]:
         return {}
     counts = {}
     with _translated("Copying", path):
-        database, copied = lancedb.connect(path), lancedb.connect(target)
+        database, copied = _connect(path), _connect(target)
         for name in _table_names(database):
             if name.endswith(_REBUILD):
                 continue
@@ -264,7 +267,7 @@ def read_all(path: Path, content_hashes: Sequence[str]) -> Iterator[tuple[str, I
         return
     wanted = pa.array(list(dict.fromkeys(content_hashes)), type=pa.string())
     with _translated("Reading", path):
-        database = lancedb.connect(path)
+        database = _connect(path)
         for name in _table_names(database):
             if not name.endswith(_REBUILD):
                 table = database.open_table(name)
@@ -273,7 +276,13 @@ def read_all(path: Path, content_hashes: Sequence[str]) -> Iterator[tuple[str, I
                 yield name, (batch.filter(pc.is_in(batch["content_hash"], value_set=wanted)) for batch in batches)
 
 
-def _opens(database: lancedb.DBConnection, name: str) -> bool:
+def _connect(path: Path) -> DBConnection:
+    import lancedb
+
+    return lancedb.connect(path)
+
+
+def _opens(database: DBConnection, name: str) -> bool:
     try:
         database.open_table(name)
     except (ValueError, RuntimeError, OSError):
@@ -302,7 +311,7 @@ def _table_name(model_id: str, dim: int) -> str:
     return f"{re.sub(r'[^A-Za-z0-9.-]', '_', model_id)}_{dim}"
 
 
-def _table_names(database: lancedb.DBConnection) -> list[str]:
+def _table_names(database: DBConnection) -> list[str]:
     return [str(name) for name in database.list_tables().tables]
 
 
