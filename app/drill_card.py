@@ -19,7 +19,7 @@ def show() -> None:
     st.subheader("Drill", anchor=False, help="Poisoned reports and patches, tried against what runs here.")
     drills = queries.ask(list_drills, limit=1)
     if not drills:
-        st.caption("Nobody tried yet what stops a poisoned report here. In a shell: `soulcaster drill`.")
+        st.info("Nobody tried yet what stops a poisoned report here. In a shell: `soulcaster drill`.", icon="🧯")
         return
     drill = drills[0]
     _sentence(drill)
