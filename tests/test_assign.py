@@ -12,8 +12,15 @@ from soulcaster import edit
 from soulcaster.assign import assign, needs_refit
 from soulcaster.db import read, write
 from soulcaster.db.clusters import load_run_input
+from soulcaster.embed import embed_missing
+from soulcaster.ingest import import_sample
 from soulcaster.publish import rollback
 from soulcaster.recluster import recluster
+
+_AS_IF_GROUPED = """
+    INSERT INTO memberships (run_id, project_id, item_id, label, membership_strength, is_exemplar)
+    SELECT run_id, project_id, item_id, -1, 0, false FROM assignments
+"""
 
 
 @pytest.fixture
@@ -179,3 +186,24 @@ def test_what_only_waited_in_the_noise_lane_has_not_been_judged_by_an_edit_eithe
     made.add_items(grouped, [made.row("later", "no vector yet")])
     recluster(grouped, made.PROJECT)
     assert set() == _judged(grouped)
+
+
+def test_who_waited_in_the_noise_lane_is_grouped_as_if_it_just_came(settings):
+    """Half of the sample is grouped, the other half waits in vain: that counts against nobody, being judged does."""
+    quick = settings.model_copy(update={"embedder": "static"})
+    import_sample(quick, made.PROJECT)
+    embed_missing(quick, made.PROJECT)
+    late = "UPDATE items SET project_id = ? WHERE project_id = ? AND content_hash > '8'"
+    write(quick.duckdb_path, lambda con: con.execute(late, ["later", made.PROJECT]))
+    recluster(quick, made.PROJECT)
+    write(quick.duckdb_path, lambda con: con.execute(late, [made.PROJECT, "later"]))
+    just_came = recluster(quick, made.PROJECT, dry_run=True)
+
+    assert assign(quick, made.PROJECT).n_noise > 100
+    write(quick.duckdb_path, lambda con: con.execute("DELETE FROM assignments WHERE cluster_id IS NOT NULL"))
+
+    waited = recluster(quick, made.PROJECT, dry_run=True)
+    assert (just_came.n_clusters, just_came.n_noise) == (waited.n_clusters, waited.n_noise)
+    for statement in (_AS_IF_GROUPED, "DELETE FROM assignments"):
+        write(quick.duckdb_path, lambda con, statement=statement: con.execute(statement))
+    assert recluster(quick, made.PROJECT, dry_run=True).n_noise > waited.n_noise
