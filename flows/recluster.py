@@ -1,4 +1,4 @@
-"""Group all items of a project anew: what has no vector is embedded first, clusters that changed are named after."""
+"""Group all items of a project anew: what has no vector is embedded first; names and suggested merges come after."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tasks.embed import embed
 from tasks.naming import open_project, run_name
 from tasks.recluster import recluster as group_items
 from tasks.restate import restate
+from tasks.suggest import suggest
 from tasks.summarize import summarize
 
 
@@ -38,6 +39,7 @@ def recluster(params: ReclusterParams = ReclusterParams()) -> ReclusterReport | 
     report = group_items(project, dry_run=params.dry_run)
     if not params.dry_run:
         summarize(project)
+        suggest(project)
         draw(project)
     waits = f" **It waits**: `soulcaster runs` says why, `soulcaster publish {report.run_id}` shows it."
     next_step(

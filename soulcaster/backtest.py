@@ -87,11 +87,14 @@ def backtest(
         on_progress: called with (steps done, steps).
 
     Raises:
-        PermanentError: nothing was said by then, the times make no sense, or there would be more than 1,000 steps.
+        PermanentError: nothing was said by then, the times make no sense, there would be more than 1,000 steps, or no
+            label is of an item.
     """
     wait = settings.lock_timeout_seconds
     items = db.read(settings.duckdb_path, lambda con: history.load_items(con, project_id), timeout_seconds=wait)
     times = _times(items, project_id, start, end, every)
+    if labels is not None:
+        _check_labels(items, project_id, labels)
     embed_missing(settings, project_id)
     with tempfile.TemporaryDirectory(prefix="soulcaster-backtest-") as folder:
         own = _scratch(settings, Path(folder))
@@ -119,12 +122,21 @@ def load_labels(path: Path, id_column: str, label_column: str) -> dict[str, str]
     Raises:
         PermanentError: the file cannot be read, or lacks one of the columns.
     """
-    columns = ColumnMap(id=id_column, label=label_column, text=label_column)
+    columns = ColumnMap(id=id_column, label=label_column, text=id_column)
     found: dict[str, str] = {}
     for batch in read_table(path, "manual", columns):
         pairs = zip(batch.frame["external_id"], batch.labels, strict=True)
         found.update({key: label.strip() for key, label in pairs if label and label.strip()})
     return found
+
+
+def _check_labels(items: pl.DataFrame, project_id: str, labels: dict[str, str]) -> None:
+    if not items["external_id"].is_in(list(labels)).any():
+        raise PermanentError(
+            f"Replaying project {project_id!r} found none of its items among the {len(labels):,} labels, whose ids "
+            f"begin with {next(iter(labels), '')[:40]!r}, where those of items are like "
+            f"{items['external_id'][0][:40]!r}; name the column with the source's id: --id-column."
+        )
 
 
 def _times(

@@ -35,6 +35,10 @@ _LATE_EVERY = 100
 _GREEDY_SIMILARITY = 0.72
 """Threshold of the product's ancestor, kept as the baseline to beat."""
 
+_FEWEST_ROWS = 2
+_FEWEST_TEXTS = 30
+"""Below it UMAP and EVoC have fewer neighbours than they ask for, and end in errors of their own."""
+
 _SEED = 42
 
 
@@ -57,7 +61,7 @@ class Evaluation(BaseModel):
     truth_noise_kept: float | None = Field(description="Share of rows that belong to no group and are left as noise.")
     stability: Stability
     baselines: dict[str, GroupingQuality] = Field(
-        description="By name; those whose package is not installed are left out."
+        description="By name; those whose package is not installed, or which need more texts, are left out."
     )
 
 
@@ -75,7 +79,7 @@ def evaluate(
     first counts.
 
     Raises:
-        PermanentError: the file cannot be read, or has no such label column.
+        PermanentError: the file cannot be read, has no such label column, or too little in it to compare.
     """
     if columns.label is None:
         raise PermanentError(f"Evaluating {str(path)!r} needs the column with the true group; name it: --label-column.")
@@ -90,6 +94,11 @@ def evaluate(
         _group(own, truth.filter(~late), home / "first.parquet", on_progress)
         seconds = _group(own, truth, home / "all.parquet", on_progress)
         items = _grouped_items(own, truth)
+        if not items.height:
+            raise PermanentError(
+                f"Evaluating {str(path)!r} found nothing to group: every row was held back at the door; import it into "
+                "a project of its own and see `soulcaster quarantine`."
+            )
         right = items["truth"].to_numpy()
         return Evaluation(
             n_rows=items.height,
@@ -113,7 +122,14 @@ def _truth(path: Path, columns: ColumnMap, noise_label: str | None) -> pl.DataFr
     rows = pl.concat(parts).unique("external_id", keep="first", maintain_order=True)
     label = pl.col("label").str.strip_chars()
     named = pl.when((label != "") & (label != (noise_label or ""))).then(label)
-    return rows.with_columns(truth=named.rank("dense").cast(pl.Int64).fill_null(-1)).drop("label")
+    truth = rows.with_columns(truth=named.rank("dense").cast(pl.Int64).fill_null(-1)).drop("label")
+    n_labelled = (truth["truth"] >= 0).sum()
+    if truth.height < _FEWEST_ROWS or not n_labelled:
+        raise PermanentError(
+            f"Evaluating {str(path)!r} expected at least {_FEWEST_ROWS} rows and a label in {columns.label!r}, got "
+            f"{truth.height:,} rows and {n_labelled:,} labels; check file and --label-column."
+        )
+    return truth
 
 
 def _group(settings: Settings, rows: pl.DataFrame, path: Path, on_progress: Callable[[int, int], None] | None) -> float:
@@ -164,7 +180,9 @@ def _baselines(settings: Settings, items: pl.DataFrame) -> dict[str, npt.NDArray
     matrix, _ = vector_index.load_matrix(table, hashes.to_list())
     row = dict(zip(hashes.to_list(), range(len(hashes)), strict=True))
     rows = np.array([row.get(each, -1) for each in items["content_hash"].to_list()])
-    ways = {"greedy nearest >= 0.72": _greedy, "UMAP-5 + HDBSCAN 10": _umap, "EVoC": _evoc}
+    ways = {"greedy nearest >= 0.72": _greedy}
+    if len(matrix) >= _FEWEST_TEXTS:
+        ways |= {"UMAP-5 + HDBSCAN 10": _umap, "EVoC": _evoc}
     found = {}
     for name, way in ways.items():
         try:

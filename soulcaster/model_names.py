@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from soulcaster.asking import Asker
@@ -46,11 +47,12 @@ def name_by_model(
     project_id: str,
     writer: Writer,
     clusters: Sequence[Unnamed],
-    taken: set[str],
+    titles: Mapping[str, str],
     *,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Named:
-    """Words for as many of `clusters` as the day's budget pays for, in their order; no title twice.
+    """Words for as many of `clusters` as the day's budget pays for, in their order; no title twice, nor one that a
+    cluster has which waits for its own.
 
     An answer that is of no use costs its cluster's words; a model that is away, refuses the key, or a spent budget ends
     the pass with a note. Every answer is stored before the next question, so that a kill loses one.
@@ -60,31 +62,28 @@ def name_by_model(
         project_id: whose clusters they are.
         writer: the model.
         clusters: most important first.
-        taken: casefolded titles of all other clusters; those given are added.
+        titles: what all clusters are called so far, by their ids.
         on_progress: called with (done, total).
     """
     asked = Asker(
-        settings,
-        project_id,
-        writer,
-        kind="name",
-        rules=names.rules(),
-        version=names.PROMPT,
-        shape=ClusterWords,
+        settings, project_id, writer, kind="name", rules=names.rules(), version=names.PROMPT, shape=ClusterWords,
         check=lambda words, question: names.check(words, question, plain_text),
-    )
+    )  # fmt: skip
     found: dict[str, ClusterWords] = {}
+    taken = Counter(title.casefold() for title in titles.values())
     note = ""
     for done, cluster in enumerate(clusters):
         if on_progress is not None:
             on_progress(done, len(clusters))
+        own = titles.get(cluster.cluster_id, "").casefold()
+        taken[own] -= 1
         try:
             words = _name(asked, cluster, taken)
         except SoulcasterError as error:
             note = f"{error} {len(clusters) - done:,} clusters wait for their words."
             break
+        taken[own if words is None else words.title.casefold()] += 1
         if words is not None:
-            taken.add(words.title.casefold())
             found[cluster.cluster_id] = words
     n_useless = len(clusters) - len(found)
     if not note and n_useless:
@@ -92,10 +91,10 @@ def name_by_model(
     return Named(found, asked.n_calls, asked.cost_usd, note)
 
 
-def _name(asked: Asker[ClusterWords], cluster: Unnamed, taken: set[str]) -> ClusterWords | None:
+def _name(asked: Asker[ClusterWords], cluster: Unnamed, taken: Counter[str]) -> ClusterWords | None:
     words = asked.ask(names.make_question(cluster.reports, cluster.terms))
-    if words is None or words.title.casefold() not in taken:
+    if words is None or taken[words.title.casefold()] < 1:
         return words
     others = [words.title, *(title for title in cluster.siblings if title != words.title)]
     again = asked.ask(names.make_question(cluster.reports, cluster.terms, others)) or words
-    return again.model_copy(update={"title": unique_title(again.title, cluster.terms, set(taken))})
+    return again.model_copy(update={"title": unique_title(again.title, cluster.terms, set(+taken))})

@@ -67,8 +67,8 @@ def summarize(
         picked = naming.name_clusters(clusters, plain, plan.picked | set(plan.by_model))
         if writer is not None:
             wanting = _wanting(clusters, plain, picked, plan.by_model)
-            taken = _taken(clusters, set(plan.by_model))
-            told = name_by_model(settings, project_id, writer, wanting, taken, on_progress=on_progress)
+            titles = dict(clusters.drop_nulls("title").select("cluster_id", "title").iter_rows())
+            told = name_by_model(settings, project_id, writer, wanting, titles, on_progress=on_progress)
         named = _with_given_titles(_join(clusters, texts, picked, plan, told, writer), clusters)
         titled = clusters.update(named.select("cluster_id", "title"), on="cluster_id")
         themes = naming.name_themes(titled, plain)
@@ -127,11 +127,6 @@ def _wanting(clusters: pl.DataFrame, plain: pl.DataFrame, picked: pl.DataFrame, 
     ]
 
 
-def _taken(clusters: pl.DataFrame, but: set[str]) -> set[str]:
-    others = clusters.filter(~pl.col("cluster_id").is_in(list(but)))
-    return {title.casefold() for title in others["title"].drop_nulls()}
-
-
 def _join(
     clusters: pl.DataFrame,
     texts: pl.DataFrame,
@@ -140,12 +135,18 @@ def _join(
     told: Named,
     writer: Writer | None,
 ) -> pl.DataFrame:
-    """What is to be stored: the model's words where it gave some, else what was picked for clusters that changed."""
+    """What is to be stored: the model's words where it gave some, else what was picked for clusters that changed.
+
+    A picked title differs from the model's, and from those that stay: unchanged ones, waiting ones, a person's.
+    """
     shown = dict(
         texts.group_by("cluster_id", maintain_order=True).agg(pl.col("item_id")).select("cluster_id", "item_id").rows()
     )
     size = dict(clusters.select("cluster_id", "n_items").iter_rows())
-    taken = {words.title.casefold() for words in told.words.values()}
+    is_renamed = pl.col("cluster_id").is_in([*told.words, *plan.picked])
+    staying = clusters.filter(~is_renamed | (pl.col("summary_method") == PERSON).fill_null(value=False))
+    titles = [*staying["title"].drop_nulls(), *(words.title for words in told.words.values())]
+    taken = {title.casefold() for title in titles}
     rows = []
     for row in picked.iter_rows(named=True):
         cluster_id = row["cluster_id"]

@@ -67,6 +67,12 @@ def test_labels_measure_every_step(store, tmp_path):
     assert [1.0, 1.0] == [step.quality.pair_f1 for step in result.steps if step.quality]
 
 
+def test_labels_of_other_items_are_refused(store):
+    """Ids of another column would give figures of zero; the sentence shows both kinds."""
+    with pytest.raises(PermanentError, match=r"'row 1'.*'.+-.'.*--id-column"):
+        backtest(store, made.PROJECT, start=START, labels={"row 1": "print"})
+
+
 def test_the_store_is_left_as_it_was(store):
     """No run, no cluster, no activity is written."""
     backtest(store, made.PROJECT, start=START, every=timedelta(days=4))

@@ -55,6 +55,24 @@ def test_a_file_without_the_label_column_is_refused(labelled, settings):
         evaluate(settings, labelled, ColumnMap(label="truth"))
 
 
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([], "got 0 rows and 0 labels"),
+        ([("1", "It broke", "a")], "got 1 rows and 1 labels"),
+        ([("1", "It broke", ""), ("2", "It crashed", " ")], "got 2 rows and 0 labels"),
+    ],
+)
+def test_a_file_with_too_little_to_compare_is_refused(settings, tmp_path, rows, told):
+    """A sentence with what was found, in place of figures that say nothing."""
+    path = tmp_path / "small.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "text", "topic"), *rows])
+
+    with pytest.raises(PermanentError, match=told):
+        evaluate(settings, path, ColumnMap(label="topic"))
+
+
 def test_the_report_is_json_for_scripts(labelled, settings):
     """All figures survive the way through JSON."""
     settings = Settings(home=settings.home, embedder="static", _env_file=None)

@@ -172,6 +172,47 @@ def test_a_title_that_is_taken_is_asked_for_again_and_then_told_apart(grouped, g
     assert "It is broken" in json.loads(gemini.requests[2]["contents"][0]["parts"][0]["text"])["taken"]
 
 
+def titles(settings) -> list[str]:
+    """Titles of all clusters on show, without regard to case."""
+    return [row[0].casefold() for row in names(settings).values()]
+
+
+def test_a_title_that_waits_for_the_model_is_not_given_to_another(grouped, gemini):
+    """Largest first: what the model calls one cluster is what the next is still called when the budget ends."""
+    summarize(grouped.model_copy(update={"llm": "none"}), made.PROJECT)
+    add(grouped, "theme", range(2, 5))
+    recluster(grouped, made.PROJECT)
+    waiting = names(grouped)["login"][0]
+    gemini.generate = lambda _body: words(waiting.upper())
+
+    report = summarize(grouped.model_copy(update={"llm_calls_per_day": 2}), made.PROJECT)
+
+    assert 1 == report.n_by_model
+    assert waiting == names(grouped)["login"][0]
+    assert names(grouped)["theme"][0].startswith(waiting.upper())
+    assert 3 == len(set(titles(grouped)))
+
+
+def test_a_title_picked_from_changed_texts_is_none_that_a_person_gave(grouped):
+    """A person called one cluster what another one's own texts say; both change, and still differ."""
+    own = grouped.model_copy(update={"llm": "none"})
+    summarize(own, made.PROJECT)
+    picked = names(own)["theme"][0]
+    [(cluster,)] = made.query(
+        own, "SELECT DISTINCT cluster_id::VARCHAR FROM published_memberships m JOIN items i USING (item_id) "
+        "WHERE i.external_id = 'login-0'",
+    )  # fmt: skip
+    rename(own, made.PROJECT, cluster, picked, actor="ann")
+    add(own, "theme", range(2, 4))
+    add(own, "login", range(2, 4))
+    recluster(own, made.PROJECT)
+
+    summarize(own, made.PROJECT)
+
+    assert [picked, "person"] == names(own)["login"][:2]
+    assert 3 == len(set(titles(own)))
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [

@@ -21,7 +21,7 @@ from flows.recluster import ReclusterParams, recluster
 from flows.refresh import RefreshParams, refresh
 from soulcaster import db
 from soulcaster.db.screens import get_overview
-from soulcaster.models import ImportReport
+from soulcaster.models import ImportReport, ReclusterReport
 from soulcaster.settings import Settings
 from soulcaster.sources import inbox
 
@@ -129,9 +129,16 @@ def test_missing_file_fails_at_once_with_our_sentence(caplog: pytest.LogCaptureF
     assert not any("Retry" in record.getMessage() for record in caplog.records)
 
 
-def test_refresh_takes_a_file_through_to_named_clusters_and_export_writes_them(settings: Settings, feedback: Path):
-    """One run embeds, groups and names; the next flow finds it in the store."""
-    report = refresh(RefreshParams(path=str(feedback)))
+def test_refresh_takes_a_file_through_to_named_clusters_and_export_writes_them(
+    prefect_server: PrefectServer, settings: Settings, feedback: Path
+):
+    """One run embeds, groups and names, without bars for what a model would do; the next flow finds it in the store."""
+    state = refresh(RefreshParams(path=str(feedback)), return_state=True)
+    report = state.result()
+    assert isinstance(report, ReclusterReport)
+    keys = {artifact["key"] for artifact in ask(prefect_server, "artifacts", state)}
+    assert {"suggest-counts", "embed-progress"} <= keys
+    assert not {"suggest-progress", "restate-progress", "restate-counts"} & keys
     assert report.n_items == len(ROWS)
     assert report.n_clusters >= 1
     path = Path(export(ExportParams(kind="clusters", file_name="clusters.jsonl")))
