@@ -59,9 +59,7 @@ def runs_named(server: PrefectServer, state: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_run_page_shows_brief_diagnosis_log_patch_proof_and_cost(
-    prefect_server, settings, forge: Forge
-):
+def test_the_run_page_shows_brief_diagnosis_log_patch_proof_and_cost(prefect_server, settings, forge: Forge):
     """The whole way in a flow; the proposal is on the forge."""
     fix_store.add_cluster(settings)
 
