@@ -81,14 +81,24 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+QUIET = """quiet_ms => new Promise(resolve => {
+  const app = document.querySelector('[data-testid=stApp]');
+  let changed = performance.now();
+  const observer = new MutationObserver(() => { changed = performance.now(); });
+  observer.observe(app, {subtree: true, childList: true, attributes: true, characterData: true});
+  const look = () => {
+    const isDrawn = app.dataset.testScriptState === 'notRunning' && performance.now() - changed > quiet_ms;
+    if (isDrawn) { observer.disconnect(); resolve(); } else setTimeout(look, 25);
+  };
+  look();
+})"""
+
+
 def settle(page: Page) -> None:
-    """Wait until the app has finished drawing."""
+    """Wait until the app has finished drawing: its script rests and the page has not changed for a while."""
     page.wait_for_selector("[data-testid=stApp]", timeout=30_000)
     page.wait_for_selector("[data-testid=stHeading]", timeout=30_000)
-    page.wait_for_function(
-        "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'", timeout=30_000
-    )
-    page.wait_for_timeout(700)
+    page.evaluate(QUIET, 250)
 
 
 def is_loopback(url: str) -> bool:

@@ -85,13 +85,19 @@ def test_a_first_run_from_empty_leads_to_clusters_by_one_button(page, worker):
     assert ["refresh"] == [each["deployment_id"] for each in worker.runs.values()]
 
 
+def look_and_decide(page: Page) -> None:
+    """Follow the first line that waits, once all are drawn: while they are, a line can still hold the link of another."""
+    settle(page)
+    page.get_by_test_id("stMain").get_by_role("link", name="Look and decide").first.click()
+
+
 def test_a_burst_is_seen_opened_and_triaged(page, settings):
     """From the line on the first page over the filtered list to the cluster's page, where the person decides."""
     cluster = make_burst(settings)
     page.goto("/")
     line = page.get_by_test_id("stMain").get_by_text("Far more reports this week than before")
     expect(line).to_be_visible(timeout=MOST_MS)
-    page.get_by_test_id("stMain").get_by_role("link", name="Look and decide").first.click()
+    look_and_decide(page)
     expect(page.get_by_text("1 cluster · click a row to open it")).to_be_visible(timeout=MOST_MS)
     settle(page)
     box = page.get_by_test_id("stDataFrame").first.bounding_box()
@@ -133,7 +139,7 @@ def test_a_proposal_is_looked_at_and_published(page, settings):
     made = propose_run(settings)
     page.goto("/")
     expect(page.get_by_text("A new grouping waits to be shown")).to_be_visible(timeout=MOST_MS)
-    page.get_by_test_id("stMain").get_by_role("link", name="Look and decide").first.click()
+    look_and_decide(page)
     table = page.get_by_role("region", name="Groupings, newest first", exact=False)
     expect(table).to_be_visible(timeout=MOST_MS)
     expect(page.get_by_role("region", name="Runs in Prefect", exact=False)).to_be_visible(timeout=MOST_MS)
@@ -180,7 +186,7 @@ def test_a_fix_is_approved_and_watched_to_its_pull_request(page, settings):
     write(settings.duckdb_path, wait)
     page.goto("/")
     expect(page.get_by_text("waits for somebody to approve it")).to_be_visible(timeout=MOST_MS)
-    page.get_by_test_id("stMain").get_by_role("link", name="Look and decide").first.click()
+    look_and_decide(page)
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("▶️ writing")).to_be_visible(timeout=MOST_MS)
     address = "https://forge.example/acme/notes/pull/7"

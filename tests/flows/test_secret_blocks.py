@@ -76,6 +76,6 @@ def test_a_prefect_that_is_away_is_waited_for(monkeypatch: pytest.MonkeyPatch):
 
 def test_what_is_no_name_of_a_block_is_refused():
     """A secret pasted in its place is told at once, and not repeated."""
-    with pytest.raises(PermanentError, match="block:NAME") as caught:
+    with pytest.raises(PermanentError, match="block:acme-token") as caught:
         parse_options("github", {"token_variable": "block:ghp_SECRET"})
     assert "SECRET" not in str(caught.value)
