@@ -86,7 +86,7 @@ def test_a_first_run_from_empty_leads_to_clusters_by_one_button(page, worker):
 
 
 def look_and_decide(page: Page) -> None:
-    """Follow the first line that waits, once all are drawn: while they are, a line can still hold the link of another."""
+    """Follow the first line that waits, once all are drawn: until then a line can hold the link of another."""
     settle(page)
     page.get_by_test_id("stMain").get_by_role("link", name="Look and decide").first.click()
 
