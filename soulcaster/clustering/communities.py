@@ -142,10 +142,12 @@ def _best_targets(around: csr_array, communities: Rows, sizes: Weights, chance: 
     stay = -chance * (weight_of[communities] - sizes)
     stay[node[own]] = pull[own]
     gain = np.round(pull - stay[node], _DECIMALS)
-    order = np.lexsort((target, -gain, node))
-    best = order[np.flatnonzero(np.diff(node[order], prepend=-1))]
+    starts = np.flatnonzero(np.diff(node, prepend=-1))
+    most = np.maximum.reduceat(gain, starts)
+    is_best = gain == np.repeat(most, np.diff(np.append(starts, len(node))))
     targets, gains = communities.copy(), np.zeros(n)
-    targets[node[best]], gains[node[best]] = target[best], gain[best]
+    targets[node[starts]] = np.minimum.reduceat(np.where(is_best, target, n), starts)
+    gains[node[starts]] = most
     return targets, gains
 
 

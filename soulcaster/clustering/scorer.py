@@ -24,7 +24,9 @@ _ASSET = "scorer.npz"
 _MOST_ROUNDS = 200
 _RAREST, _HIGHEST_RATE = 20.0, 0.5
 """The rate is at least the trained one over the first: where hardly any pair is right the estimate falls to zero."""
-_CHUNK_PAIRS = 50_000
+_CHUNK_PAIRS = 32_768
+_GRID_CELLS, _NARROWEST = 2_048, np.float32(1e-6)
+"""Cells in which the pieces of a curve are looked up, and the least width of all together."""
 
 _SAME_MOMENT_DAYS = 0.02
 """Half an hour: what lies closer together than that is equally close."""
@@ -68,6 +70,58 @@ def load_scorer() -> Scorer:
         )
 
 
+class _Curve(NamedTuple):
+    """One curve, laid out so that the piece a value lies on is found by counting, not by bisection."""
+
+    origin: np.float32
+    scale: np.float32
+    """Cells of the grid a unit."""
+    before: npt.NDArray[np.int64]
+    """(cells,) how many knots lie in earlier cells,"""
+    most: int
+    """and in one cell at most."""
+    knots: npt.NDArray[np.float32]
+    """(k + 1,), infinity at last."""
+    start: npt.NDArray[np.float64]
+    """(k + 1,) where each piece begins: the first and the last are level,"""
+    height: npt.NDArray[np.float64]
+    """(k + 1,) log-odds there,"""
+    slope: npt.NDArray[np.float64]
+    """(k + 1,) and how they go on."""
+
+
+def _lay_out(knots: npt.NDArray[np.float32], steps: npt.NDArray[np.float32]) -> _Curve:
+    """The curve through `knots`, float32 (k,), filled up with infinity, and `steps`, float32 (k,)."""
+    x = knots[np.isfinite(knots)]
+    y = steps[: len(x)].astype(np.float64)
+    scale = np.float32(_GRID_CELLS - 1) / np.maximum(x[-1] - x[0], _NARROWEST)
+    cell = ((x - x[0]) * scale).astype(np.int64)
+    start = x.astype(np.float64)
+    return _Curve(
+        x[0], scale, np.searchsorted(cell, np.arange(_GRID_CELLS)), int(np.bincount(cell).max()),
+        np.append(x, np.float32(np.inf)), np.append(start[0], start), np.append(y[0], y),
+        np.concatenate([[0.0], np.diff(y) / np.diff(start), [0.0]]),
+    )  # fmt: skip
+
+
+def _follow(curve: _Curve, column: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Log-odds at each value, float32 (m,), 0 where it is missing: `np.interp` to the last bit, in a fifth of the time.
+
+    Values and knots are put on the grid by the same sums, so what lies in an earlier cell is lower.
+    """
+    cell = (column - curve.origin) * curve.scale
+    np.fmax(cell, 0, out=cell)
+    np.minimum(cell, _GRID_CELLS - 1, out=cell)
+    piece = curve.before.take(cell.astype(np.int64))
+    for _ in range(curve.most):
+        piece += column >= curve.knots.take(piece)
+    given = column - curve.start.take(piece)
+    given *= curve.slope.take(piece)
+    given += curve.height.take(piece)
+    given[np.isnan(column)] = 0.0
+    return given.astype(np.float32)
+
+
 def contributions(scorer: Scorer, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Log-odds that each feature gives, float32 (m, features); 0 where it is missing.
 
@@ -75,22 +129,19 @@ def contributions(scorer: Scorer, values: npt.NDArray[np.float32]) -> npt.NDArra
         scorer: the weights.
         values: float32 (m, features), in the order of `FEATURES`.
     """
-    result = np.empty(values.shape, dtype=np.float32)
-    for position in range(values.shape[1]):
-        column = values[:, position]
-        is_knot = np.isfinite(scorer.knots[position])
-        given = np.interp(column, scorer.knots[position][is_knot], scorer.steps[position][is_knot])
-        result[:, position] = np.where(np.isnan(column), 0.0, given)
-    return result
+    curves = map(_lay_out, scorer.knots, scorer.steps)
+    return np.stack([_follow(curve, values[:, position]) for position, curve in enumerate(curves)], axis=1)
 
 
 def log_odds(scorer: Scorer, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Log-odds of the same problem, float64 (m,), at the training base rate."""
-    result = np.empty(len(values), dtype=np.float64)
+    result = np.zeros(len(values), dtype=np.float64)
+    curves = [_lay_out(*line) for line in zip(scorer.knots, scorer.steps, strict=True)]
 
     def add_up(start: int) -> None:
         part = slice(start, start + _CHUNK_PAIRS)
-        result[part] = contributions(scorer, values[part]).sum(axis=1, dtype=np.float64)
+        for position, curve in enumerate(curves):
+            result[part] += _follow(curve, values[part, position])
 
     with ThreadPoolExecutor(n_threads()) as pool:
         deque(pool.map(add_up, range(0, len(values), _CHUNK_PAIRS)), maxlen=0)

@@ -46,6 +46,28 @@ def test_a_missing_signal_says_nothing():
     assert load_scorer().intercept == pytest.approx(log_odds(load_scorer(), values)[0], abs=1e-5)
 
 
+def test_curves_are_straight_lines_between_their_knots_to_the_last_bit():
+    """What numpy interpolates, at knots, beside them, far outside and missing; knots may lie together or be one."""
+    rng = np.random.default_rng(0)
+    knots = np.full((len(FEATURES), 40), np.inf, dtype=np.float32)
+    for line, many in zip(knots, rng.integers(1, 40, len(knots)), strict=True):
+        drawn = np.unique(np.append(rng.normal(size=40), 1 + rng.random(40) * 1e-4).astype(np.float32))
+        line[:many] = np.sort(rng.choice(drawn, many, replace=False))
+    scorer = load_scorer()._replace(knots=knots, steps=rng.normal(size=knots.shape).astype(np.float32))
+    at_knots = np.where(np.isfinite(knots), knots, 0.5).T
+    values = np.concatenate([at_knots, np.nextafter(at_knots, np.float32(9)), np.nextafter(at_knots, np.float32(-9)),
+                             rng.normal(size=(500, len(knots))), np.full((1, len(knots)), np.nan)])  # fmt: skip
+    values = np.append(values, [[-1e6] * len(knots), [1e6] * len(knots)], axis=0).astype(np.float32)
+
+    found = contributions(scorer, values)
+
+    for position, (line, steps) in enumerate(zip(knots, scorer.steps, strict=True)):
+        column, is_knot = values[:, position], np.isfinite(line)
+        expected = np.interp(column, line[is_knot], steps[is_knot])
+        assert np.array_equal(found[:, position], np.where(np.isnan(column), 0, expected).astype(np.float32))
+    assert np.allclose(log_odds(scorer, values), found.sum(axis=1) + scorer.intercept, atol=1e-4)
+
+
 def test_the_base_rate_follows_the_pairs():
     """Pairs that mostly look alike raise the rate, pairs that do not lower it, neither more than twentyfold."""
     scorer = load_scorer()
