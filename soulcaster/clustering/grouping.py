@@ -88,7 +88,7 @@ def group_items(
     labels = _place(number_by_first_row(unit_labels[units]), present, len(text_of_item))
     text_labels = _place(labels[present], text, len(matrix))
     closeness = similarity_to_centroid(matrix, text_labels, centroids(matrix, text_labels))
-    theme_of_text = group_themes(around.near, around.cosine, text_labels, is_remote)
+    theme_of_text = group_themes(matrix, around.near, around.cosine, text_labels, is_remote)
     themes, theme_of_item = themes_of_clusters(labels, _place(theme_of_text[text], present, len(text_of_item)))
     return Grouping(
         labels=labels,

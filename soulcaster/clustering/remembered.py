@@ -25,6 +25,7 @@ from soulcaster.clustering.candidates import (
     mend_candidates,
 )
 from soulcaster.clustering.cells import Cells
+from soulcaster.clustering.marks import checksums
 from soulcaster.clustering.neighborhood import EXACT_UP_TO, Neighborhood, describe, find_neighborhood
 
 _VERSION = 2
@@ -76,7 +77,7 @@ def recall_neighborhood(
     if len(matrix) <= exact_up_to:
         return find_neighborhood(matrix, exact_up_to=exact_up_to, on_progress=on_progress)
     known = np.array(names, dtype=f"S{_HASH_CHARS}")
-    marks = _checksums(matrix)
+    marks = checksums(matrix)
     before = _load(path, model_id, matrix.shape[1])
     frame, candidates = _bring_up(before, known, marks, matrix, on_progress)
     if keep:
@@ -103,16 +104,6 @@ def _bring_up(
     if n_lost + len(names) - int(kept.sum()) > _MOST_MENDED * len(names):
         return before.frame, find_candidates(matrix, before.frame, on_progress=on_progress)
     return before.frame, mend_candidates(matrix, before.frame, before.candidates, place)
-
-
-def _checksums(matrix: Matrix) -> npt.NDArray[np.uint64]:
-    """uint64 (n,): equal for equal rows, to the last bit."""
-    weights = np.random.default_rng(0).integers(1, 2**63, matrix.shape[1], dtype=np.uint64) | np.uint64(1)
-    result = np.empty(len(matrix), dtype=np.uint64)
-    for start in range(0, len(matrix), 4096):
-        part = np.ascontiguousarray(matrix[start : start + 4096]).view(np.uint32).astype(np.uint64)
-        result[start : start + 4096] = (part * weights).sum(axis=1, dtype=np.uint64)
-    return result
 
 
 def _header(model_id: str, dim: int) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from soulcaster.clustering.marks import checksums
 from soulcaster.clustering.neighbors import nearest_neighbors
 from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
@@ -36,9 +37,60 @@ def test_few_large_topics_are_found_as_well_as_many_small_ones(n_topics, texts_e
     """Nobody says how many themes there are: the same texts' number, four to eighty topics."""
     matrix, topic = _topics(n_topics, texts_each)
 
-    themes = group_themes(*nearest_neighbors(matrix), _pairs_of(topic), np.zeros(len(topic), dtype=bool))
+    themes = group_themes(matrix, *nearest_neighbors(matrix), _pairs_of(topic), np.zeros(len(topic), dtype=bool))
 
     assert adjusted_rand_score(topic, themes) > 0.9
+
+
+def _stretched_topics(n: int):
+    """Unit vectors of six topics that spread in three directions each, so that a text's neighbours are a small part."""
+    rng = np.random.default_rng(0)
+    topic = np.arange(n) % 6
+    middle, axes = _unit(rng.normal(size=(6, 48))), rng.normal(size=(6, 3, 48)) / 7
+    place = 0.6 * rng.uniform(-1, 1, size=(n, 3))
+    return _unit(middle[topic] + np.einsum("nd,nde->ne", place, axes[topic]) + 0.02 * rng.normal(size=(n, 48)))
+
+
+def test_twice_as_many_texts_do_not_make_finer_themes():
+    """A text's 30 neighbours are ever closer the more texts there are; what people talk about stays as wide."""
+    matrix = _stretched_topics(11_200)
+
+    n_themes = [
+        len(set(group_themes(part, *nearest_neighbors(part), np.arange(len(part)), np.zeros(len(part), bool)).tolist()))
+        for part in (matrix[:5_600], matrix)
+    ]
+
+    assert n_themes[1] < 1.2 * n_themes[0]
+
+
+def test_the_order_of_more_texts_than_are_sampled_decides_nothing():
+    """Which texts are sampled hangs on their vectors alone."""
+    matrix, topic = _topics(20, 320, d=24, noise=0.15)
+    order, far = np.random.default_rng(1).permutation(len(topic)), np.zeros(len(topic), dtype=bool)
+    labels = _pairs_of(topic)
+
+    straight = group_themes(matrix, *nearest_neighbors(matrix), labels, far)
+    shuffled = group_themes(matrix[order], *nearest_neighbors(matrix[order]), labels[order], far)
+
+    assert 1.0 == adjusted_rand_score(straight[order], shuffled)
+    assert adjusted_rand_score(topic, straight) > 0.9
+
+
+def test_a_cluster_that_nothing_links_to_a_sampled_text_has_a_theme_of_its_own():
+    """Three texts that know only one another, none of them in the sample."""
+    matrix, topic = _topics(4, 1_500)
+    near, similarities = nearest_neighbors(matrix, 4)
+    island = np.argsort(checksums(matrix))[-3:]
+    near[np.isin(near, island)] = 0
+    near[island] = island[[[1, 2, 1, 2], [0, 2, 0, 2], [0, 1, 0, 1]]]
+    labels = np.arange(len(topic))
+    labels[island] = island[0]
+
+    themes = group_themes(matrix, near, similarities, labels, np.zeros(len(topic), dtype=bool))
+
+    assert 1 == len(set(themes[island].tolist()))
+    assert 3 == (themes == themes[island[0]]).sum()
+    assert (themes == themes[0]).sum() > 1_000
 
 
 def test_texts_of_two_topics_make_two_themes_and_a_cluster_is_never_split():
@@ -48,7 +100,7 @@ def test_texts_of_two_topics_make_two_themes_and_a_cluster_is_never_split():
     labels = np.full(160, -1)
     labels[[0, 1, 45, 46]] = [0, 0, 1, 1]
 
-    themes = group_themes(*nearest_neighbors(matrix, 10), labels, np.zeros(160, dtype=bool))
+    themes = group_themes(matrix, *nearest_neighbors(matrix, 10), labels, np.zeros(160, dtype=bool))
 
     assert themes[0] == themes[1]
     assert themes[45] == themes[46]
@@ -60,16 +112,17 @@ def test_a_lone_text_that_is_like_nothing_or_lies_between_topics_has_no_theme():
     """Remote ones by what the caller says; others when less than half of their links lie in one theme."""
     matrix, topic = _topics(3, 60, noise=0.05)
     between = _unit(matrix[[0, 1, 2]].sum(axis=0, keepdims=True))
-    near, similarities = nearest_neighbors(np.vstack([matrix, between, matrix[:1]]), 12)
+    matrix = np.vstack([matrix, between, matrix[:1]])
+    near, similarities = nearest_neighbors(matrix, 12)
     near[180] = np.arange(12)  # as near to each of the three
     labels, is_remote = np.append(_pairs_of(topic), [-1, -1]), np.zeros(182, dtype=bool)
 
-    themes = group_themes(near, similarities, labels, is_remote)
+    themes = group_themes(matrix, near, similarities, labels, is_remote)
     is_remote[181] = True
 
     assert themes[181] == themes[0]
     assert themes[180] == -1
-    assert group_themes(near, similarities, labels, is_remote)[181] == -1
+    assert group_themes(matrix, near, similarities, labels, is_remote)[181] == -1
 
 
 def test_the_theme_of_a_cluster_is_that_of_most_of_its_items():
@@ -85,6 +138,7 @@ def test_the_theme_of_a_cluster_is_that_of_most_of_its_items():
 @pytest.mark.parametrize("k", [0, 1, 2, 3])
 def test_a_few_texts_in_one_cluster_have_one_theme(k):
     """None, one and some: too few for a tree."""
-    near, similarities = nearest_neighbors(np.ones((k, 4), dtype=np.float32))
+    matrix = np.ones((k, 4), dtype=np.float32)
+    labels, is_remote = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)
 
-    assert [0] * k == group_themes(near, similarities, np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)).tolist()
+    assert [0] * k == group_themes(matrix, *nearest_neighbors(matrix), labels, is_remote).tolist()
