@@ -30,7 +30,8 @@ check: install
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-test: check tools checks
+test:
+	@$(MAKE) --no-print-directory --jobs=3 check tools checks
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 tools:

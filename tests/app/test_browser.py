@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -111,21 +112,42 @@ def click_first_row(page: Page) -> None:
     page.mouse.click(box["x"] + 60, box["y"] + 37 + 19)
 
 
-@pytest.mark.slow
-def test_no_page_asks_anything_of_the_internet(browser, url, home):
-    """Every request of every page stays on this machine, in the light and in the dark."""
-    asked: list[str] = []
-    for scheme in ("light", "dark"):
-        context = browser.new_context(color_scheme=scheme)
+@dataclass
+class Walk:
+    """What was seen on a walk through all pages: what they asked for, and which are wider than a narrow window."""
+
+    asked: list[str] = field(default_factory=list)
+    wide: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def walk(browser, url, home) -> Walk:
+    """Every page in the light and wide, and in the dark and 900 pixels wide."""
+    seen = Walk()
+    for scheme, width in (("light", 1440), ("dark", 900)):
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 1000})
         page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: seen.asked.append(request.url))
         for path in PATHS:
             page.goto(url + path.format(cluster_id=clusters_of(home)[0]))
             settle(page)
+            if not page.locator("[data-testid=stMain]").evaluate("main => main.scrollWidth <= main.clientWidth"):
+                seen.wide.append(f"{path} at {width}")
         context.close()
+    return seen
 
-    assert asked
-    assert [] == [each for each in asked if not is_loopback(each)]
+
+@pytest.mark.slow
+def test_no_page_asks_anything_of_the_internet(walk):
+    """Every request of every page stays on this machine, in the light and in the dark."""
+    assert walk.asked
+    assert [] == [each for each in walk.asked if not is_loopback(each)]
+
+
+@pytest.mark.slow
+def test_pages_fit_a_narrow_window(walk):
+    """At 900 pixels nothing but tables scrolls sideways."""
+    assert [] == walk.wide
 
 
 @pytest.mark.slow
@@ -213,15 +235,3 @@ def test_filters_go_into_the_address_and_the_export_holds_what_is_seen(page, url
     found = int(page.get_by_text("click a row to open it").inner_text().split()[0])
     assert found == len(lines) - 1
     assert lines[0].startswith("cluster_id,title,theme")
-
-
-@pytest.mark.slow
-def test_pages_fit_a_narrow_window(page, url, home):
-    """At 900 pixels nothing but tables scrolls sideways."""
-    page.set_viewport_size({"width": 900, "height": 1000})
-    for path in PATHS:
-        page.goto(url + path.format(cluster_id=clusters_of(home)[-1]))
-        settle(page)
-        main = page.locator("[data-testid=stMain]")
-
-        assert main.evaluate("main => main.scrollWidth <= main.clientWidth"), path
