@@ -8,14 +8,14 @@ a text's candidates depend on nothing but the texts in its reach, so mending lis
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from soulcaster.clustering.cells import SEARCHED_ROWS, Cells, find_cell, lay_cells, n_threads, search_cells
+from soulcaster.clustering.cells import SEARCHED_ROWS, Cells, find_cell, lay_cells, search_cells
 from soulcaster.clustering.neighbors import largest_columns, pad_rows, round_similarities
+from soulcaster.clustering.sharing import each, n_threads, share
 from soulcaster.clustering.whitening import WHITENING, principal_axes, scaled_axes, turn
 
 SEARCH_AXES, N_CANDIDATES = 192, 80
@@ -135,8 +135,7 @@ def closest(rows: Parts, similarity: Parts, k: int) -> Rows:
         order.sort(axis=1)
         found[part] = order[:, :k] & (2**_PLACE_BITS - 1)
 
-    with ThreadPoolExecutor(n_threads()) as pool:
-        list(pool.map(pick, range(0, len(rows), _BLOCK_ROWS * 16)))
+    share(pick, range(0, len(rows), _BLOCK_ROWS * 16))
     return found
 
 
@@ -163,8 +162,7 @@ def measure(matrix: Matrix, candidates: npt.NDArray[np.integer], own: Rows | Non
         products = np.einsum("bkd,bd->bk", matrix[found], matrix[own[part]])
         result[part] = np.where(found >= 0, _to_parts(products), -_PARTS)
 
-    with ThreadPoolExecutor(n_threads()) as pool:
-        list(pool.map(multiply, range(0, len(own), _BLOCK_ROWS)))
+    share(multiply, range(0, len(own), _BLOCK_ROWS))
     return result
 
 
@@ -210,12 +208,11 @@ def _search_few(
         products = (padded[asked] @ padded.T)[: len(own)]
         products[np.arange(len(own)), own] = -np.inf
         products[:, n:] = -np.inf
-        exceeds = (products[:, :n] > worst) & is_new[own, None]
-        by, other = np.divmod(np.flatnonzero(exceeds), n)
-        taken = is_reached[cell[other], cell[own[by]]]
+        by, other = np.divmod(np.flatnonzero(products[:, :n] > worst), n)
+        taken = is_new[own[by]] & is_reached[cell[other], cell[own[by]]]
         by, other = by[taken], other[taken]
         values = round_similarities(products[by, other])
-        products[:, :n] += out_of_reach[cell[own]][:, cell]  # a third of the time of a mask
+        products[:, :n] += np.take(out_of_reach[cell[own]], cell, axis=1)  # a third of the time of a mask
         part = slice(start, start + block)
         rows[part], found = largest_columns(products, N_CANDIDATES, n)
         searched[part] = round_similarities(found)
@@ -223,8 +220,7 @@ def _search_few(
         return other[is_better], own[by[is_better]], values[is_better]
 
     block = max(2, _BLOCK_FLOATS // (len(padded) * n_threads()))
-    with ThreadPoolExecutor(n_threads()) as pool:
-        hits = [np.concatenate(part) for part in zip(*pool.map(search, range(0, len(wanted), block)), strict=True)]
+    hits = [np.concatenate(part) for part in zip(*each(search, range(0, len(wanted), block)), strict=True)]
     if not hits:
         return _Found(rows, searched, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     order = np.argsort(hits[0], kind="stable")

@@ -7,15 +7,14 @@ once; rows that come later fall into them by their own vector alone, so they cha
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from soulcaster.clustering.neighbors import largest_columns, nearest_among, pad_rows
+from soulcaster.clustering.sharing import each, n_threads, share
 
 _CELL_ROWS = 64
 _LARGEST_CELL = 4 * _CELL_ROWS
@@ -28,7 +27,6 @@ _MOST_ALIKE = 0.9
 """Share of a cell's rows in one of its parts above which cutting it by centers is given up."""
 _BLOCK_FLOATS = 2**24
 _BLOCK_ROWS, _BLOCK_CELLS = 256, 256
-_MOST_THREADS = 4
 _SEED = 1
 
 Rows = npt.NDArray[np.int64]
@@ -42,11 +40,6 @@ class Cells(NamedTuple):
     """(n_cells, d), L2-normalised; a row belongs to the cell whose center is closest."""
     reach: npt.NDArray[np.int32]
     """(n_cells, m) cells that the rows of each cell are compared with, itself first; filled up with -1."""
-
-
-def n_threads() -> int:
-    """Threads that share work whose parts do not depend on one another."""
-    return min(_MOST_THREADS, os.cpu_count() or 1)
 
 
 def lay_cells(matrix: Matrix, *, searched_rows: int = SEARCHED_ROWS) -> Cells:
@@ -116,11 +109,10 @@ def search_cells(
         return int(sizes[number])
 
     done = 0
-    with ThreadPoolExecutor(n_threads()) as pool:  # every cell writes its own rows only
-        for n_rows in pool.map(search, np.flatnonzero(sizes)):
-            done += n_rows
-            if on_progress is not None:
-                on_progress(done, n)
+    for n_rows in each(search, np.flatnonzero(sizes).tolist()):  # every cell writes its own rows only
+        done += n_rows
+        if on_progress is not None:
+            on_progress(done, n)
     return near, similarity
 
 
@@ -153,8 +145,7 @@ def _assign(matrix: Matrix, centers: Matrix, n_best: int = 1) -> Rows:
         best[part] = np.take_along_axis(found, np.lexsort((found, -values), axis=1), axis=1)
 
     rows = max(2, _BLOCK_FLOATS // (len(padded) * n_threads()))
-    with ThreadPoolExecutor(n_threads()) as pool:
-        list(pool.map(find, range(0, len(matrix), rows)))
+    share(find, range(0, len(matrix), rows))
     return best
 
 

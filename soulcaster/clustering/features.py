@@ -6,22 +6,20 @@ the same weights serve another embedder or another tracker. Order-free: rows dec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from soulcaster.clustering.cells import n_threads
 from soulcaster.clustering.lexical import WordVectors, word_vectors
 from soulcaster.clustering.neighborhood import Neighborhood
+from soulcaster.clustering.sharing import share
 from soulcaster.clustering.standing import Standing, find_standings
 
 Column = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-Part = TypeVar("Part")
 
 FEATURES: dict[str, int] = {
     "whitened": 1,
@@ -102,7 +100,7 @@ def measure_pairs(
         size = np.log1p(np.array([len(a) + len(b) for a, b in zip(heads, rests, strict=True)], dtype=np.float32))
         column["length"][:] = np.minimum(size[left], size[right])
     standings = dict(zip(compared, find_standings(n, left, right, list(compared.values())), strict=True))
-    _share(lambda name: _compare(left, right, compared[name], standings[name], column, name), list(compared))
+    share(lambda name: _compare(left, right, compared[name], standings[name], column, name), list(compared))
     if "words" in compared and "title" not in compared:  # all words are the title's
         for name in FEATURES:
             if name.startswith("title"):
@@ -138,7 +136,7 @@ def shared_neighbors(near: Rows, left: Rows, right: Rows, most: int) -> Column:
             result[begin:end] = (found * _ONE_A_BYTE) >> np.uint64(56)
             marks.ravel()[marked] = 0
 
-    _share(count, list(range(0, n, _TEXTS_A_TASK)))
+    share(count, list(range(0, n, _TEXTS_A_TASK)))
     return result / np.float32(k + 1)
 
 
@@ -178,12 +176,6 @@ def _compare(
         column[f"{name}_rank"][:] = np.log1p(np.arange(int(rank.max(initial=0)) + 1)).astype(np.float32)[rank]
 
 
-def _share(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
-    """Do `work` on all parts, which do not depend on one another."""
-    with ThreadPoolExecutor(n_threads()) as pool:
-        list(pool.map(work, parts))
-
-
 def _chunks(n_pairs: int, size: int = _CHUNK_PAIRS) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, n_pairs, size))
 
@@ -206,7 +198,7 @@ def _measure_words(vectors: WordVectors, n: int, left: Rows, right: Rows, column
         if f"{name}_sum" in column:
             column[f"{name}_sum"][part] = np.log1p(shared.sum(axis=1))
 
-    _share(measure, list(_chunks(len(left))))
+    share(measure, list(_chunks(len(left))))
 
 
 def _row_maxima(matrix: csr_array) -> Column:

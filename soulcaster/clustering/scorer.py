@@ -8,8 +8,6 @@ A generalised additive model, monotone where the sign is known. Being a sum, it 
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -17,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from soulcaster.clustering.cells import n_threads
 from soulcaster.clustering.features import FEATURES
+from soulcaster.clustering.sharing import share
 
 _ASSET = "scorer.npz"
 _MOST_ROUNDS = 200
@@ -143,8 +141,7 @@ def log_odds(scorer: Scorer, values: npt.NDArray[np.float32]) -> npt.NDArray[np.
         for position, curve in enumerate(curves):
             result[part] += _follow(curve, values[part, position])
 
-    with ThreadPoolExecutor(n_threads()) as pool:
-        deque(pool.map(add_up, range(0, len(values), _CHUNK_PAIRS)), maxlen=0)
+    share(add_up, range(0, len(values), _CHUNK_PAIRS))
     return np.round(result + scorer.intercept, 6)
 
 

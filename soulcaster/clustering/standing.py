@@ -7,13 +7,12 @@ all pairs is ever sorted, and the blocks do not depend on one another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from soulcaster.clustering.cells import n_threads
+from soulcaster.clustering.sharing import share
 
 LOCAL, WIDE = 10, 30
 """A text's level is the mean of so many of its highest similarities."""
@@ -62,8 +61,7 @@ def find_standings(n: int, left: Rows, right: Rows, similarities: Sequence[Colum
             rank[np.take_along_axis(own, at, axis=1)[is_side]] = ranked[is_side]
             level[:, texts] = _describe_rows(values, degree[texts])
 
-    with ThreadPoolExecutor(n_threads()) as pool:
-        list(pool.map(work, _blocks(degree)))
+    share(work, _blocks(degree))
     return [
         Standing(level[0], level[1], level[2:], rank[:m], rank[m:]) for rank, level in zip(ranks, levels, strict=True)
     ]

@@ -10,8 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from soulcaster.clustering.sharing import share
+
 WHITENING = -0.25
-_NO_LENGTH = 1e-6
+_NO_LENGTH = np.float32(1e-6)
+_BLOCK_ROWS = 1_024
+"""Rows turned at a time, so that what is made on the way stays small; decides nothing else."""
 
 Matrix = npt.NDArray[np.float32]
 
@@ -51,9 +55,17 @@ def scaled_axes(axes: Axes, power: float = WHITENING, most_axes: int | None = No
 
 def turn(matrix: Matrix, mean: Matrix, scaled: Matrix) -> Matrix:
     """Rows centred, turned, scaled and L2-normalised; what lies at the mean becomes 0."""
-    turned = (matrix - mean) @ scaled
-    length = np.linalg.norm(turned, axis=1, keepdims=True)
-    result: Matrix = np.divide(turned, length, out=np.zeros_like(turned), where=length > _NO_LENGTH)
+    result = np.empty((len(matrix), scaled.shape[1]), dtype=np.float32)
+    bounds = np.linspace(0, len(matrix), max(1, len(matrix) // _BLOCK_ROWS) + 1).astype(np.int64)
+
+    def fill(block: int) -> None:
+        part = slice(bounds[block], bounds[block + 1])
+        turned = (matrix[part] - mean) @ scaled
+        length = np.linalg.norm(turned, axis=1, keepdims=True)
+        turned[length[:, 0] <= _NO_LENGTH] = 0.0
+        np.divide(turned, np.maximum(length, _NO_LENGTH), out=result[part])
+
+    share(fill, range(len(bounds) - 1))
     return result
 
 
