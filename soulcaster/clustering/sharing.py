@@ -15,6 +15,7 @@ from functools import cache
 from threading import Lock
 from typing import TypeVar
 
+import numpy as np  # noqa: F401  only a library that is loaded can be told
 from threadpoolctl import ThreadpoolController
 
 _MOST_THREADS = 4
