@@ -1,10 +1,13 @@
-"""Charts of feedback over time. Colour-blind readers can tell the colours apart; every bar says its number on hover."""
+"""Charts of feedback over time. Colour-blind readers can tell the colours apart; every bar says its number on hover.
+
+Written as Vega-Lite itself: making a chart through Altair costs 20 ms, and the map has a dozen.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-import altair as alt
 import polars as pl
 import streamlit as st
 
@@ -17,6 +20,7 @@ _OTHER_COLOR = "#777777"
 _DATE_FORMAT = {"day": "%-d %b %Y", "week": "week of %-d %b %Y", "month": "%B %Y", "year": "%Y"}
 _AXIS_FORMAT = {"day": "%-d %b", "week": "%-d %b %y", "month": "%b %Y", "year": "%Y"}
 _EVERY = {"day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
+_ITEMS = {"field": "n", "type": "quantitative", "title": "Items", "format": ","}
 
 
 def show_by_time(frame: pl.DataFrame, bucket: Bucket, *, height: int, key: str) -> None:
@@ -24,79 +28,74 @@ def show_by_time(frame: pl.DataFrame, bucket: Bucket, *, height: int, key: str) 
     present = set(frame["source"])
     sources = [source for source in SOURCE_LABELS if source in present]
     others = sorted(present - set(SOURCE_LABELS))
-    data = frame.select(
-        pl.col("starts_at").dt.convert_time_zone("UTC").dt.replace_time_zone(None),
-        pl.col("starts_at").dt.offset_by(_EVERY[bucket]).dt.replace_time_zone(None).alias("ends_at"),
-        pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source")),
-        pl.col("n"),
+    data = _with_ends(frame, bucket).with_columns(
+        pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source"))
     )
-    scale = alt.Scale(
-        domain=[SOURCE_LABELS[source] for source in sources] + others,
-        range=[SOURCE_COLORS[source] for source in sources] + [_OTHER_COLOR] * len(others),
-    )
-    chart = (
-        alt.Chart(data.to_pandas())
-        .mark_bar(orient="vertical", binSpacing=1)
-        .encode(
-            x=alt.X(
-                "starts_at:T",
-                title=None,
-                axis=alt.Axis(format=_AXIS_FORMAT[bucket], grid=False, labelOverlap=True, tickCount=8),
-            ),
-            x2="ends_at:T",
-            y=alt.Y("n:Q", title=None, stack="zero", axis=alt.Axis(tickMinStep=1, format="~s", tickCount=4)),
-            color=alt.Color("source:N", title=None, scale=scale, legend=alt.Legend(orient="top", symbolType="square")),
-            order=alt.Order("source:N"),
-            tooltip=[
-                alt.Tooltip("starts_at:T", title="When", format=_DATE_FORMAT[bucket]),
-                alt.Tooltip("source:N", title="Source"),
-                alt.Tooltip("n:Q", title="Items", format=","),
-            ],
-        )
-        .properties(height=height)
-    )
+    scale = {
+        "domain": [SOURCE_LABELS[source] for source in sources] + others,
+        "range": [SOURCE_COLORS[source] for source in sources] + [_OTHER_COLOR] * len(others),
+    }
+    source = {"field": "source", "type": "nominal"}
+    spec = {
+        "height": height,
+        "mark": {"type": "bar", "orient": "vertical", "binSpacing": 1},
+        "encoding": {
+            "x": _time_axis(bucket, n_ticks=8),
+            "x2": {"field": "ends_at"},
+            "y": _count_axis(n_ticks=4) | {"stack": "zero"},
+            "color": source | {"title": None, "scale": scale, "legend": {"orient": "top", "symbolType": "square"}},
+            "order": source,
+            "tooltip": [_when(bucket), source | {"title": "Source"}, _ITEMS],
+        },
+    }
     total = int(frame["n"].sum())
     alt_text = f"Bar chart: {total} items by {bucket} and source, times in {reader_zone()}"
-    st.altair_chart(chart, width="stretch", key=key, alt=alt_text)
+    st.vega_lite_chart(data, spec, width="stretch", key=key, alt=alt_text)
 
 
-def span_of(frame: pl.DataFrame, bucket: Bucket) -> list[alt.DateTime]:
+def span_of(frame: pl.DataFrame, bucket: Bucket) -> list[dict[str, int]]:
     """First and last moment of the buckets of `frame` (column starts_at, not empty), for charts that share an axis."""
     ends_at = frame["starts_at"].dt.offset_by(_EVERY[bucket]).max()
     return [
-        alt.DateTime(year=at.year, month=at.month, date=at.day)
+        {"year": at.year, "month": at.month, "date": at.day}
         for at in (frame["starts_at"].min(), ends_at)
         if isinstance(at, datetime)
     ]
 
 
-def show_small(frame: pl.DataFrame, bucket: Bucket, span: list[alt.DateTime], *, title: str, key: str) -> None:
+def show_small(frame: pl.DataFrame, bucket: Bucket, span: list[dict[str, int]], *, title: str, key: str) -> None:
     """Bars of one theme's `count_theme_trends` (columns starts_at, n) over `span`, small, without a legend."""
-    data = frame.select(
+    spec = {
+        "height": 90,
+        "mark": {"type": "bar", "orient": "vertical", "binSpacing": 0, "color": SOURCE_COLORS["github"]},
+        "encoding": {
+            "x": _time_axis(bucket, n_ticks=3) | {"scale": {"domain": span}},
+            "x2": {"field": "ends_at"},
+            "y": _count_axis(n_ticks=2),
+            "tooltip": [_when(bucket), _ITEMS],
+        },
+    }
+    alt_text = f"Bar chart: {int(frame['n'].sum())} items by {bucket} of theme {title}"
+    st.vega_lite_chart(_with_ends(frame, bucket), spec, width="stretch", height=90, key=key, alt=alt_text)
+
+
+def _with_ends(frame: pl.DataFrame, bucket: Bucket) -> pl.DataFrame:
+    """The counts, each bucket with its end, in UTC without saying so, as Vega takes it for the reader's."""
+    return frame.with_columns(
         pl.col("starts_at").dt.convert_time_zone("UTC").dt.replace_time_zone(None),
         pl.col("starts_at").dt.offset_by(_EVERY[bucket]).dt.replace_time_zone(None).alias("ends_at"),
-        pl.col("n"),
     )
-    chart = (
-        alt.Chart(data.to_pandas())
-        .mark_bar(orient="vertical", color=SOURCE_COLORS["github"], binSpacing=0)
-        .encode(
-            x=alt.X(
-                "starts_at:T",
-                title=None,
-                scale=alt.Scale(domain=span),
-                axis=alt.Axis(format=_AXIS_FORMAT[bucket], grid=False, labelOverlap=True, tickCount=3),
-            ),
-            x2="ends_at:T",
-            y=alt.Y("n:Q", title=None, axis=alt.Axis(tickMinStep=1, format="~s", tickCount=2)),
-            tooltip=[
-                alt.Tooltip("starts_at:T", title="When", format=_DATE_FORMAT[bucket]),
-                alt.Tooltip("n:Q", title="Items", format=","),
-            ],
-        )
-        .properties(height=90)
-    )
-    total = int(frame["n"].sum())
-    st.altair_chart(
-        chart, width="stretch", height=90, key=key, alt=f"Bar chart: {total} items by {bucket} of theme {title}"
-    )
+
+
+def _time_axis(bucket: Bucket, *, n_ticks: int) -> dict[str, Any]:
+    axis = {"format": _AXIS_FORMAT[bucket], "grid": False, "labelOverlap": True, "tickCount": n_ticks}
+    return {"field": "starts_at", "type": "temporal", "title": None, "axis": axis}
+
+
+def _count_axis(*, n_ticks: int) -> dict[str, Any]:
+    axis = {"tickMinStep": 1, "format": "~s", "tickCount": n_ticks}
+    return {"field": "n", "type": "quantitative", "title": None, "axis": axis}
+
+
+def _when(bucket: Bucket) -> dict[str, Any]:
+    return {"field": "starts_at", "type": "temporal", "title": "When", "format": _DATE_FORMAT[bucket]}

@@ -10,7 +10,7 @@ import streamlit as st
 
 from soulcaster.clustering.layout import place_items
 from soulcaster.pictures.page import read_asset
-from soulcaster.pictures.plot import SOURCES, Plot, item_detail
+from soulcaster.pictures.plot import SOURCES, Plot, item_details
 
 _PICKED, _NEAR = "picked", "near"
 _KEY = "map"
@@ -61,7 +61,7 @@ def _dots(items: pl.DataFrame) -> dict[str, list[Any]]:
         "color": [color for _, _, color in looks],
         "mark": [mark for _, mark, _ in looks],
         "text": items["snippet"].to_list(),
-        "detail": [item_detail(row) for row in items.iter_rows(named=True)],
+        "detail": item_details(items),
     }
 
 

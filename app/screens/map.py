@@ -11,7 +11,6 @@ from app import charts, cluster_table, filters, launch, map_view, queries
 from app.words import count, number, plain, told
 from soulcaster.db.cluster_screens import ClusterFilters
 from soulcaster.db.maps import count_theme_trends, list_map_items
-from soulcaster.db.screens import get_overview
 from soulcaster.export_map import load_map, picture_of
 from soulcaster.pictures.plot import MOST_CLUSTERS, Plot
 
@@ -33,7 +32,7 @@ def page() -> None:
             _exports(plot)
         hits = _hits(text)
         _map(plot, clusters, hits)
-        _trends(plot)
+        _trends(plot, clusters)
     launch.show_started_run()
 
 
@@ -101,13 +100,13 @@ def _picked(clusters: pl.DataFrame, picked: list[str]) -> None:
     cluster_table.show(found.head(_MOST_LISTED), key="picked")
 
 
-def _trends(plot: Plot) -> None:
+def _trends(plot: Plot, clusters: pl.DataFrame) -> None:
     """A small chart for each of the largest themes, all on the same span."""
     themes = plot["themes"][:_TRENDS]
     if not themes:
         return
-    overview = queries.ask(get_overview, queries.project())
-    bucket = queries.bucket_for(overview.oldest_at, overview.newest_at)
+    seen = clusters.select(pl.col("first_seen_at").min(), pl.col("last_seen_at").max())
+    bucket = queries.bucket_for(*seen.row(0))
     theme_ids = tuple(theme["id"] for theme in themes)
     frame = queries.ask(count_theme_trends, queries.project(), bucket, theme_ids)
     st.subheader("Themes over time", anchor=False, help="Items of the largest themes; every chart has its own height.")

@@ -76,6 +76,23 @@ _FACTS = """
     ORDER BY f.cluster_id
 """
 
+_SHOWN = """
+    SELECT (
+        SELECT [count(*), bit_xor(hash(cluster_id, title, owner, kind, status, severity, hints))]
+        FROM clusters WHERE project_id = $project
+    ), (
+        SELECT [count(*), bit_xor(hash(theme_id, title))] FROM themes
+        WHERE run_id = $run::UUID AND project_id = $project
+    ), (
+        SELECT [count(*), bit_xor(hash(cluster_id, theme_id))] FROM run_clusters
+        WHERE run_id = $run::UUID AND project_id = $project
+    ), (
+        SELECT [count(*), bit_xor(hash(job_id, cluster_id, pr_url, created_at))] FROM jobs
+        WHERE project_id = $project AND pr_url IS NOT NULL
+    )
+"""
+"""What `_FACTS` reads beside the state that counts and priorities are made of."""
+
 _WORDS = """
     WITH hit AS (
         SELECT m.cluster_id, count(*) AS n FROM run_memberships m JOIN items i USING (item_id)
@@ -107,6 +124,12 @@ def load_facts(con: duckdb.DuckDBPyConnection, project_id: str) -> pl.DataFrame:
     run_id = find_published_run(con, project_id)
     params = {"project": project_id, "run": run_id}
     state = find_state(con, project_id, run_id)
+    shown = repr(con.execute(_SHOWN, params).fetchall())
+    return keep("facts", state + shown, lambda: _join_facts(con, project_id, run_id, state))
+
+
+def _join_facts(con: duckdb.DuckDBPyConnection, project_id: str, run_id: str | None, state: str) -> pl.DataFrame:
+    params = {"project": project_id, "run": run_id}
     con.register("cluster_counts", keep("counts", state, lambda: con.sql(_COUNTS, params=params).pl()))
     con.register("cluster_priorities", list_priorities(con, project_id, run_id, state=state))
     try:

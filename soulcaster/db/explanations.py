@@ -88,20 +88,23 @@ def list_clusters_of_texts(
     """Hash of what is embedded, cluster, its title, status and number of items, for each text in a cluster on show."""
     return con.execute(
         """
-        WITH near AS (
-            SELECT DISTINCT i.content_hash, m.cluster_id
-            FROM published_memberships m JOIN embedded_items i USING (item_id, project_id)
-            WHERE m.project_id = $project AND m.cluster_id IS NOT NULL AND list_contains($hashes, i.content_hash)
+        WITH text AS (
+            SELECT item_id, content_hash FROM embedded_items
+            WHERE project_id = $project AND content_hash IN (SELECT unnest($hashes))
+        ),
+        near AS (
+            SELECT DISTINCT t.content_hash, m.cluster_id FROM run_memberships m JOIN text t USING (item_id)
+            WHERE m.run_id = $run::UUID AND m.project_id = $project AND m.cluster_id IS NOT NULL
         ),
         size AS (
-            SELECT cluster_id, count(*) AS n FROM published_memberships
-            WHERE project_id = $project AND cluster_id IN (SELECT cluster_id FROM near) GROUP BY cluster_id
+            SELECT cluster_id, count(*) AS n FROM run_memberships
+            WHERE run_id = $run::UUID AND project_id = $project GROUP BY cluster_id
         )
         SELECT n.content_hash, CAST(c.cluster_id AS VARCHAR), c.title, c.status, s.n
         FROM near n JOIN size s USING (cluster_id) JOIN clusters c USING (cluster_id)
         WHERE c.project_id = $project ORDER BY 1, 2
         """,
-        {"project": project_id, "hashes": content_hashes},
+        {"project": project_id, "run": find_published_run(con, project_id), "hashes": content_hashes},
     ).fetchall()
 
 
@@ -109,10 +112,16 @@ def list_typical_hashes(con: duckdb.DuckDBPyConnection, project_id: str, cluster
     """Under which its most typical texts are embedded, each once; empty when the cluster is not on show."""
     rows = con.execute(
         """
-        SELECT i.content_hash FROM published_memberships m JOIN embedded_items i USING (item_id, project_id)
-        WHERE m.project_id = $project AND m.cluster_id = TRY_CAST($cluster AS UUID) AND i.content_hash IS NOT NULL
+        SELECT i.content_hash FROM run_memberships m JOIN embedded_items i USING (item_id, project_id)
+        WHERE m.run_id = $run::UUID AND m.project_id = $project AND m.cluster_id = TRY_CAST($cluster AS UUID)
+            AND i.content_hash IS NOT NULL
         GROUP BY 1 ORDER BY bool_or(m.is_exemplar) DESC, max(m.membership_strength) DESC, 1 LIMIT $limit
         """,
-        {"project": project_id, "cluster": cluster_id, "limit": limit},
+        {
+            "project": project_id,
+            "run": find_published_run(con, project_id),
+            "cluster": cluster_id,
+            "limit": limit,
+        },
     ).fetchall()
     return [content_hash for (content_hash,) in rows]

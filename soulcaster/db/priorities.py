@@ -134,7 +134,7 @@ _STATE = """
 """
 """Everything that `_FACTS` reads; the clock counts only while an item lies in the future."""
 
-_MOST_KEPT = 8
+_MOST_KEPT = 12
 _kept: OrderedDict[tuple[str, str], pl.DataFrame] = OrderedDict()
 """Rows by what they are and the state they belong to, newest last: an app that draws page after page counts once."""
 

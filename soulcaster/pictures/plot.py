@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,7 @@ def plot_map(
             "r": rows["radius"].round(6).to_list(),
             "n": rows["n_items"].to_list(),
             "theme": theme_of,
-            "detail": [_detail(row) for row in rows.iter_rows(named=True)],
+            "detail": [_detail(*row) for row in rows.select(_DETAILED).iter_rows()],
         },
         "themes": themes,
         "modes": [_by_theme(themes, theme_of), _by_source(rows), _by_age(rows), _by_status(rows)],
@@ -81,7 +80,7 @@ def plot_map(
             "x": noise["x"].round(5).to_list(),
             "y": noise["y"].round(5).to_list(),
             "text": noise["snippet"].to_list(),
-            "detail": [item_detail(row) + ", stands alone" for row in noise.iter_rows(named=True)],
+            "detail": [detail + ", stands alone" for detail in item_details(noise)],
         },
         "sources": [{"label": label, "mark": mark, "color": color} for label, mark, color in SOURCES.values()],
         "dots": {"cluster": [], "x": [], "y": [], "color": [], "mark": [], "text": [], "detail": []},
@@ -99,24 +98,36 @@ def title_of(title: str | None, cluster_id: str) -> str:
     return " ".join(title.split())[:_TITLE_CHARS] if title and title.strip() else f"Untitled cluster {cluster_id[:8]}"
 
 
-def item_detail(row: dict[str, Any]) -> str:
-    """'Reddit, 3 May 2024'."""
-    return f"{SOURCES.get(row['source'], (row['source'],))[0]}, {_day(row['happened_at'])}"
+def item_details(items: pl.DataFrame) -> list[str]:
+    """'Reddit, 3 May 2024' of each item (columns source, happened_at)."""
+    names = {name: label for name, (label, _, _) in SOURCES.items()}
+    named = pl.col("source").replace_strict(names, default=pl.col("source"))
+    return items.select(named + ", " + _day("happened_at")).to_series().to_list()
 
 
-def _day(at: datetime | None) -> str:
-    return "at an unknown time" if at is None else f"{at:%-d %b %Y}"
+def _day(column: str) -> pl.Expr:
+    return pl.col(column).dt.strftime("%-d %b %Y").fill_null("at an unknown time")
 
 
-def _detail(row: dict[str, Any]) -> str:
+_DETAILED = ("n_by_source", "n_items", "n_people", "priority", "status", "is_burst", _day("last_seen_at"))
+
+
+def _detail(
+    n_by_source: list[dict[str, Any]],
+    n_items: int,
+    n_people: int,
+    priority: float,
+    status: str,
+    is_burst: bool,
+    day: str,
+) -> str:
     """Lines of the box that shows on hover."""
-    sources = sorted(row["n_by_source"], key=lambda entry: -entry["value"])
+    sources = sorted(n_by_source, key=lambda entry: -entry["value"])
     named = ", ".join(f"{SOURCES.get(each['key'], (each['key'],))[0]} {each['value']:,}" for each in sources)
-    status = _STATUSES.get(row["status"], (row["status"],))[0]
-    burst = ", bursting" if row["is_burst"] else ""
+    burst = ", bursting" if is_burst else ""
     return (
-        f"{row['n_items']:,} items ({named}), {row['n_people']:,} people\n"
-        f"Priority {row['priority']:.0f} of 100, {status}{burst}, last report {_day(row['last_seen_at'])}"
+        f"{n_items:,} items ({named}), {n_people:,} people\n"
+        f"Priority {priority:.0f} of 100, {_STATUSES.get(status, (status,))[0]}{burst}, last report {day}"
     )
 
 
