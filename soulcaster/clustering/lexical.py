@@ -32,23 +32,24 @@ class WordVectors(NamedTuple):
 def word_vectors(texts: Sequence[str]) -> WordVectors:
     """TF-IDF vectors, sublinear in the count of a word within a text."""
     n = len(texts)
-    words = pl.DataFrame(
-        {
-            "row": pl.Series(np.arange(n), dtype=pl.Int64),
-            "word": pl.Series(texts, dtype=pl.String).str.slice(0, _MOST_CHARS).str.to_lowercase(),
-        }
-    ).with_columns(pl.col("word").str.extract_all(_WORD))
-    counts = words.explode("word").drop_nulls().group_by("row", "word").len("count")
-    known = counts.group_by("word").len("texts").sort("word").with_row_index("column")
-    placed = counts.join(known, on="word").sort("row", "column")
-    row, column = placed["row"].to_numpy(), placed["column"].to_numpy().astype(np.int64)
-    rarity = np.log((n + 1.0) / (known["texts"].to_numpy() + 1.0))
-    weight = (1.0 + np.log(placed["count"].to_numpy())) * rarity[column]
+    words = pl.Series(texts, dtype=pl.String).str.slice(0, _MOST_CHARS).str.to_lowercase().str.extract_all(_WORD)
+    many = words.list.len().to_numpy().astype(np.int64)
+    word = words.filter(words.list.len() > 0).explode().to_frame("word")
+    known = word.unique().sort("word").with_row_index("column")
+    column = word.join(known, on="word", how="left", maintain_order="left")["column"].to_numpy().astype(np.int64)
+    keys = np.sort(np.repeat(np.arange(n), many) * known.height + column)
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    count = np.diff(np.append(starts, len(keys)))
+    row, column = np.divmod(keys[starts], max(known.height, 1))
+    n_texts = np.bincount(column, minlength=known.height)
+    rarity = np.log((n + 1.0) / (n_texts + 1.0))
+    weight = (1.0 + np.log(count)) * rarity[column]
     length = np.sqrt(np.bincount(row, weight**2, minlength=n))
     weight /= np.maximum(length[row], 1e-9)
-    shared = np.flatnonzero((placed["texts"].to_numpy() > 1) & (weight > 0))
+    shared = np.flatnonzero((n_texts[column] > 1) & (weight > 0))
     kept = np.sort(shared[_heaviest(row[shared], np.round(weight[shared], 9), n)])
-    matrix = csr_array((weight[kept].astype(np.float32), (row[kept], column[kept])), shape=(n, known.height))
+    bounds = np.append(0, np.cumsum(np.bincount(row[kept], minlength=n)))
+    matrix = csr_array((weight[kept].astype(np.float32), column[kept], bounds), shape=(n, known.height))
     return WordVectors(matrix, rarity.astype(np.float32))
 
 

@@ -154,15 +154,26 @@ def correct_base_rate(scorer: Scorer, odds: npt.NDArray[np.float64]) -> npt.NDAr
         return odds
     rate = scorer.base_rate
     trained = np.log(rate / (1 - rate))
+    probability = np.empty(len(odds))
     for _ in range(_MOST_ROUNDS):
-        probability = 1 / (1 + np.exp(trained - np.log(rate / (1 - rate)) - odds))
+        _squash(odds, np.log(rate / (1 - rate)) - trained, probability)
         estimate = float(np.clip(probability.mean(), scorer.base_rate / _RAREST, _HIGHEST_RATE))
         if abs(estimate - rate) < 1e-4 * rate:
             break
         rate = estimate
     shift = np.clip(_STRETCH * (np.log(rate / (1 - rate)) - trained), -_MOST_SHIFT, _MOST_SHIFT)
-    corrected: npt.NDArray[np.float64] = np.round(1 / (1 + np.exp(-odds - shift)), 9)
-    return corrected
+    _squash(odds, float(shift), probability)
+    return np.round(probability, 9)
+
+
+def _squash(odds: npt.NDArray[np.float64], shift: float, out: npt.NDArray[np.float64]) -> None:
+    """Fill `out` with the probabilities of `odds`, both (m,), moved by `shift`."""
+
+    def fill(start: int) -> None:
+        part = slice(start, start + _CHUNK_PAIRS)
+        out[part] = 1 / (1 + np.exp(-shift - odds[part]))
+
+    share(fill, range(0, len(odds), _CHUNK_PAIRS))
 
 
 def scale_days(days_apart: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

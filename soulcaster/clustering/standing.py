@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from soulcaster.clustering.sharing import share
 
@@ -39,15 +40,18 @@ class Standing(NamedTuple):
 
 
 def find_standings(n: int, left: Rows, right: Rows, similarities: Sequence[Column]) -> list[Standing]:
-    """A standing for each of `similarities`, float32 (m,), of the pairs `left` and `right`, int64 (m,), of n texts."""
+    """A standing for each of `similarities`, float32 (m,), of the pairs `left` and `right`, int64 (m,), of n texts.
+
+    `left` ascends.
+    """
     m = len(left)
-    sides = np.arange(2 * m)
-    sides[:m] += left << 32
-    sides[m:] += right << 32
-    sides.sort()  # by text, left sides first
-    sides &= _LOW
-    degree = np.bincount(left, minlength=n) + np.bincount(right, minlength=n)
+    n_left, n_right = np.bincount(left, minlength=n), np.bincount(right, minlength=n)
+    degree = n_left + n_right
     start = np.cumsum(degree) - degree
+    sides = np.empty(2 * m, dtype=np.int64)  # by text, left sides first
+    sides[np.arange(m) + np.repeat(np.cumsum(n_right) - n_right, n_left)] = np.arange(m)
+    by_right = csr_array((np.arange(m), right, np.append(0, np.cumsum(n_left))), shape=(n, n)).tocsc().data
+    sides[np.arange(m) + np.repeat(np.cumsum(n_left), n_right)] = by_right + m
     ranks = [np.empty(2 * m, dtype=np.int32) for _ in similarities]
     levels = [np.zeros((4, n), dtype=np.float32) for _ in similarities]
 
