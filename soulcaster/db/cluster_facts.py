@@ -78,16 +78,16 @@ _FACTS = """
 
 _SHOWN = """
     SELECT (
-        SELECT [count(*), bit_xor(hash(cluster_id, title, owner, kind, status, severity, hints))]
+        SELECT [count(*), bit_xor(hash(hash(cluster_id, title, owner, kind, status, severity, hints)))]
         FROM clusters WHERE project_id = $project
     ), (
-        SELECT [count(*), bit_xor(hash(theme_id, title))] FROM themes
+        SELECT [count(*), bit_xor(hash(hash(theme_id, title)))] FROM themes
         WHERE run_id = $run::UUID AND project_id = $project
     ), (
-        SELECT [count(*), bit_xor(hash(cluster_id, theme_id))] FROM run_clusters
+        SELECT [count(*), bit_xor(hash(hash(cluster_id, theme_id)))] FROM run_clusters
         WHERE run_id = $run::UUID AND project_id = $project
     ), (
-        SELECT [count(*), bit_xor(hash(job_id, cluster_id, pr_url, created_at))] FROM jobs
+        SELECT [count(*), bit_xor(hash(hash(job_id, cluster_id, pr_url, created_at)))] FROM jobs
         WHERE project_id = $project AND pr_url IS NOT NULL
     )
 """

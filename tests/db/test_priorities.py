@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "app"))
 from seeding import PROJECT, seed_drawn
 
 from soulcaster.db import read, write
+from soulcaster.db.cluster_facts import load_facts
 from soulcaster.db.cluster_screens import ClusterFilters, list_clusters
 from soulcaster.db.exports import load_clusters
 from soulcaster.db.priorities import list_priorities
@@ -47,6 +48,9 @@ _CHANGES = (
     "UPDATE items SET created_at = created_at - to_days(CAST(hash(item_id) % 90 AS INTEGER))",
     "UPDATE items SET created_at = NULL",
     "UPDATE clusters SET status = 'ignored'",
+    "UPDATE clusters SET severity = 'critical'",
+    "UPDATE items SET title = '', body = 'it' WHERE title <> ''",
+    "UPDATE memberships SET cluster_id = (SELECT min(cluster_id) FROM clusters)",
     "DELETE FROM memberships WHERE hash(item_id) % 3 = 0",
     (
         "INSERT INTO assignments (run_id, project_id, item_id, assigned_at, label, cluster_id) "
@@ -54,6 +58,26 @@ _CHANGES = (
     ),
 )
 """Whatever a priority is made of, changed."""
+
+_SHOWN = (
+    "UPDATE clusters SET status = 'ignored'",
+    "UPDATE clusters SET title = 'another'",
+    "UPDATE clusters SET owner = 'anna'",
+    "UPDATE clusters SET kind = 'bug'",
+    "UPDATE clusters SET severity = 'critical'",
+    "UPDATE clusters SET hints = ['press twice']",
+    "UPDATE themes SET title = 'another'",
+    "UPDATE run_clusters SET theme_id = NULL",
+    "DELETE FROM run_clusters WHERE hash(cluster_id) % 2 = 0",
+    (
+        "INSERT INTO jobs BY NAME SELECT 'a' AS job_id, project_id, cluster_id, 'a/b' AS repository, "
+        "'pr_open' AS status, '' AS reason, 1 AS attempt, '' AS base_commit, '' AS brief_hash, '' AS branch, "
+        "'' AS tool, '' AS model, '' AS launcher, '' AS sandbox, 0 AS n_requests, 0 AS n_tokens, 0 AS cost_usd, "
+        "'https://example.test/1' AS pr_url, false AS is_dry_run, 'anonymous' AS trust, 'anna' AS actor, "
+        "now() AS created_at, now() AS changed_at, '{}' AS detail FROM clusters LIMIT 1"
+    ),
+)
+"""Whatever the list of clusters says beside its counts and priorities, changed."""
 
 
 @pytest.fixture
@@ -200,3 +224,19 @@ def test_what_is_kept_is_never_stale(path):
 
             assert after is not before, change
             assert before.equals(list_priorities(con, PROJECT)), change
+
+
+def test_the_kept_list_of_clusters_is_never_stale(path):
+    """Whatever the list says: a change of it is said, and while nothing changes the very rows are kept."""
+    with duckdb.connect(str(path)) as con:
+        before = load_facts(con, PROJECT)
+        for change in _SHOWN:
+            con.execute("BEGIN")
+            con.execute(change)
+            after = load_facts(con, PROJECT)
+            con.execute("ROLLBACK")
+
+            assert after is not before, change
+            assert not after.equals(before), change
+        assert before.equals(load_facts(con, PROJECT))
+        assert load_facts(con, PROJECT) is load_facts(con, PROJECT)
