@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soulcaster.clustering.cells import SEARCHED_ROWS, Cells, find_cell, lay_cells, search_cells
-from soulcaster.clustering.neighbors import largest_columns, pad_rows, round_similarities
+from soulcaster.clustering.neighbors import largest_columns, padded_size, round_similarities
 from soulcaster.clustering.sharing import each, n_threads, share
 from soulcaster.clustering.whitening import WHITENING, principal_axes, scaled_axes, turn
 
@@ -96,25 +96,23 @@ def mend_candidates(matrix: Matrix, frame: Frame, before: Candidates, place: Row
         before: candidates of m texts.
         place: int64 (m,), row of `matrix` that each of those texts is now, -1 where it is gone; ascending.
     """
-    n = len(matrix)
-    kept, gone_last = place[place >= 0], np.append(place, -1)
-    rows = np.full((n, before.rows.shape[1]), -1, dtype=np.int32)
-    rows[kept] = gone_last[before.rows[place >= 0]]
-    mended = Candidates(rows, *(_moved(values, place, n) for values in before[1:]))
+    mended, worst = _move(before, place, len(matrix))
     axes = turn(matrix, frame.mean, frame.axes)
-    whitened = turn(matrix, frame.mean, frame.whitening)
-    lost = np.flatnonzero((rows < 0).any(axis=1))
-    is_new = np.ones(n, dtype=bool)
-    is_new[kept] = False
+    is_new = np.ones(len(matrix), dtype=bool)
+    is_new[place[place >= 0]] = False
     mended.cell[is_new] = find_cell(axes[is_new], frame.cells)
-    worst = mended.searched.min(axis=1)
-    worst[lost] = np.inf  # searched for anyway
+    lost = np.flatnonzero(worst == np.inf)
     found = _search_few(axes, frame.cells, mended.cell, lost, is_new, worst)
     mended.rows[lost], mended.searched[lost] = found.rows, found.searched
     mended.cosine[lost] = measure(matrix, found.rows, lost)
-    mended.whitened[lost] = measure(whitened, found.rows, lost)
-    cosine, hit_whitened = (_products(vectors, found.hit, found.hit_by) for vectors in (matrix, whitened))
-    return _take_in(mended, found, cosine, hit_whitened)
+    is_asked = np.zeros(len(matrix), dtype=bool)  # few are measured: the others need not be whitened
+    for asked in (lost, found.rows[found.rows >= 0], found.hit, found.hit_by):
+        is_asked[asked] = True
+    whitened = turn(matrix[is_asked], frame.mean, frame.whitening)
+    at = np.append(np.cumsum(is_asked) - 1, -1)
+    mended.whitened[lost] = measure(whitened, at[found.rows], at[lost])
+    cosine = _products(matrix, found.hit, found.hit_by)
+    return _take_in(mended, found, cosine, _products(whitened, at[found.hit], at[found.hit_by]))
 
 
 def closest(rows: Parts, similarity: Parts, k: int) -> Rows:
@@ -198,16 +196,18 @@ def _search_few(
     line, at = np.nonzero(cells.reach >= 0)
     is_reached[line, cells.reach[line, at]] = True
     out_of_reach = np.where(is_reached, np.float32(0), np.float32(-np.inf))
-    padded = pad_rows([axes], N_CANDIDATES)
+    width = padded_size(n, N_CANDIDATES)
     rows = np.empty((len(wanted), N_CANDIDATES), dtype=np.int64)
     searched = np.empty((len(wanted), N_CANDIDATES), dtype=np.float32)
 
     def search(start: int) -> tuple[Rows, Rows, Matrix]:
         own = wanted[start : start + block]
         asked = own if len(own) > 1 else np.repeat(own, 2)  # a single row would be multiplied in another order
-        products = (padded[asked] @ padded.T)[: len(own)]
-        products[np.arange(len(own)), own] = -np.inf
+        products = np.empty((len(asked), width), dtype=np.float32)
+        np.matmul(axes[asked], axes.T, out=products[:, :n])
         products[:, n:] = -np.inf
+        products = products[: len(own)]
+        products[np.arange(len(own)), own] = -np.inf
         by, other = np.divmod(np.flatnonzero(products[:, :n] > worst), n)
         taken = is_new[own[by]] & is_reached[cell[other], cell[own[by]]]
         by, other = by[taken], other[taken]
@@ -219,7 +219,7 @@ def _search_few(
         is_better = values > worst[other]
         return other[is_better], own[by[is_better]], values[is_better]
 
-    block = max(2, _BLOCK_FLOATS // (len(padded) * n_threads()))
+    block = max(2, _BLOCK_FLOATS // (width * n_threads()))
     hits = [np.concatenate(part) for part in zip(*each(search, range(0, len(wanted), block)), strict=True)]
     if not hits:
         return _Found(rows, searched, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
@@ -249,11 +249,28 @@ def _take_in(mended: Candidates, found: _Found, cosine: Parts, whitened: Parts) 
     return mended
 
 
-def _moved(values: npt.NDArray[Any], place: Rows, n: int) -> npt.NDArray[Any]:
-    """Lines of `values` at their new places; lines of new rows stay empty."""
-    moved = np.zeros((n, *values.shape[1:]), dtype=values.dtype)
-    moved[place[place >= 0]] = values[place >= 0]
-    return moved
+def _move(before: Candidates, place: Rows, n: int) -> tuple[Candidates, Matrix]:
+    """Candidates at their new places, and what a new one has to exceed, float32 (n,).
+
+    That is infinite for texts that are new or lost a candidate: these have to be searched for, and their lines hold
+    anything.
+    """
+    moved = Candidates(*(np.empty((n, *values.shape[1:]), dtype=values.dtype) for values in before))
+    worst = np.empty(n, dtype=np.float32)
+    gone_last = np.append(place, -1).astype(np.int32)
+    source = np.full(n, -1, dtype=np.int64)
+    source[place[place >= 0]] = np.flatnonzero(place >= 0)
+
+    def move(start: int) -> None:
+        part = slice(start, start + _BLOCK_ROWS * 16)
+        for values, old in zip(moved[1:], before[1:], strict=True):
+            values[part] = old[source[part]]
+        moved.rows[part] = gone_last[before.rows[source[part]]]
+        is_lost = (source[part] < 0) | (moved.rows[part] < 0).any(axis=1)
+        worst[part] = np.where(is_lost, np.inf, moved.searched[part].min(axis=1))
+
+    share(move, range(0, n, _BLOCK_ROWS * 16))
+    return moved, worst
 
 
 def _products(matrix: Matrix, left: Rows, right: Rows) -> Parts:

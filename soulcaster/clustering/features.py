@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from soulcaster.clustering.lexical import WordVectors, word_vectors
 from soulcaster.clustering.neighborhood import Neighborhood
-from soulcaster.clustering.sharing import share
+from soulcaster.clustering.sharing import both, share
 from soulcaster.clustering.standing import Standing, find_standings
 
 Column = npt.NDArray[np.float32]
@@ -67,6 +67,16 @@ class Pairs(NamedTuple):
     """(m,) days between the two; NaN where a time is not known."""
 
 
+class _Words(NamedTuple):
+    """Words of n texts."""
+
+    whole: WordVectors
+    title: WordVectors | None
+    """None where all words are the title's."""
+    size: Column
+    """(n,) log of the number of characters."""
+
+
 def measure_pairs(
     around: Neighborhood,
     titles: Sequence[str] | None = None,
@@ -82,23 +92,22 @@ def measure_pairs(
         days: float64 (n,), when each text came, in days since whenever, NaN unknown; None: of no text it is known.
     """
     n = len(around.near)
-    left, right, at = _candidates(around)
-    values = np.full((len(FEATURES), len(left)), np.nan, dtype=np.float32).T  # a column lies together
+    (left, right, at), words = both(lambda: _candidates(around), lambda: _read(titles, bodies))
+    values = np.empty((len(FEATURES), len(left)), dtype=np.float32).T  # a column lies together
     column = {name: values[:, position] for position, name in enumerate(FEATURES)}
     cosine = around.cosine.ravel()[at]
     column["whitened"][:] = around.whitened.ravel()[at]
     column["shared_neighbors"][:] = shared_neighbors(around.near, left, right, _SHARED_NEIGHBORS)
     compared = {"whitened": column["whitened"], "cosine": cosine}
-    if titles is not None and bodies is not None:
-        heads, rests = _split(titles, bodies)
-        whole = word_vectors([f"{head}\n{rest}" for head, rest in zip(heads, rests, strict=True)])
-        _measure_words(whole, n, left, right, column, "words")
+    if words is None:
+        values[:, columns_of("words")] = np.nan
+    else:
+        _measure_words(words.whole, n, left, right, column, "words")
         compared["words"] = column["words"]
-        if any(rests):
-            _measure_words(word_vectors(heads), n, left, right, column, "title")
+        if words.title is not None:
+            _measure_words(words.title, n, left, right, column, "title")
             compared["title"] = column["title"]
-        size = np.log1p(np.array([len(a) + len(b) for a, b in zip(heads, rests, strict=True)], dtype=np.float32))
-        column["length"][:] = np.minimum(size[left], size[right])
+        column["length"][:] = np.minimum(words.size[left], words.size[right])
     standings = dict(zip(compared, find_standings(n, left, right, list(compared.values())), strict=True))
     share(lambda name: _compare(left, right, compared[name], standings[name], column, name), list(compared))
     if "words" in compared and "title" not in compared:  # all words are the title's
@@ -178,6 +187,16 @@ def _compare(
 
 def _chunks(n_pairs: int, size: int = _CHUNK_PAIRS) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, n_pairs, size))
+
+
+def _read(titles: Sequence[str] | None, bodies: Sequence[str] | None) -> _Words | None:
+    """Words of the texts; None where there are no texts."""
+    if titles is None or bodies is None:
+        return None
+    heads, rests = _split(titles, bodies)
+    size = np.log1p(np.array([len(a) + len(b) for a, b in zip(heads, rests, strict=True)], dtype=np.float32))
+    whole = word_vectors([f"{head}\n{rest}" for head, rest in zip(heads, rests, strict=True)])
+    return _Words(whole, word_vectors(heads) if any(rests) else None, size)
 
 
 def _split(titles: Sequence[str], bodies: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from soulcaster.clustering.sharing import each, n_threads
+
 _BLOCK_BYTES = 64 * 2**20
 _SIMILARITY_DECIMALS = 6
 _MOST_WIDTH = 64
@@ -50,22 +52,30 @@ def nearest_neighbors(
     if k == 0:
         return indices, similarities
     padded = pad_rows([matrix], k)
-    block = max(1, block_bytes // (4 * len(padded)))
+    block = max(1, block_bytes // (4 * len(padded) * n_threads()))
     rows = np.arange(n)
-    for start in range(0, n, block):
+
+    def search(start: int) -> int:
         part = slice(start, min(start + block, n))
         indices[part], similarities[part] = nearest_among(matrix[part], padded, rows[part], rows, k)
+        return part.stop
+
+    for done in each(search, range(0, n, block)):
         if on_progress is not None:
-            on_progress(part.stop, n)
+            on_progress(done, n)
     return indices, similarities
 
 
 def pad_rows(parts: Sequence[npt.NDArray[np.float32]], k: int) -> npt.NDArray[np.float32]:
     """All rows of `parts`, and as many empty ones as `nearest_among` needs to search them in groups."""
     n = sum(len(part) for part in parts)
-    width = _width(n, k)
-    empty = np.zeros((-n % width, parts[0].shape[1]), dtype=np.float32)
+    empty = np.zeros((padded_size(n, k) - n, parts[0].shape[1]), dtype=np.float32)
     return np.concatenate([*parts, empty])
+
+
+def padded_size(n: int, k: int) -> int:
+    """How many rows `pad_rows` makes of n."""
+    return n + -n % _width(n, k)
 
 
 def round_similarities(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -44,6 +44,13 @@ def share(work: Callable[[Part], object], parts: Iterable[Part]) -> None:
     deque(each(work, parts), maxlen=0)
 
 
+def both(one: Callable[[], Part], other: Callable[[], Result]) -> tuple[Part, Result]:
+    """What both give, made at the same time."""
+    with _single_products(), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(other)
+        return one(), waiting.result()
+
+
 @contextmanager
 def _single_products() -> Iterator[None]:
     """Meanwhile every product of matrices takes one thread, also when several share work at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from threadpoolctl import threadpool_info
 
-from soulcaster.clustering.sharing import each, share
+from soulcaster.clustering.sharing import both, each, share
 
 
 def product_threads() -> list[int]:
@@ -39,3 +39,10 @@ def test_what_fails_in_a_part_is_raised_and_leaves_nothing_behind():
         share(lambda number: 1 / number, [1, 0, 2])
 
     assert before == product_threads()
+
+
+def test_two_things_at_once_give_both():
+    """Each its own, in order; the second one's failure is heard of too."""
+    assert (1, "b") == both(lambda: 1, lambda: "b")
+    with pytest.raises(ZeroDivisionError):
+        both(lambda: 1, lambda: 1 / 0)
