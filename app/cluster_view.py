@@ -18,7 +18,6 @@ from soulcaster.db.cluster_screens import (
 from soulcaster.db.edits import Edit, list_edits
 from soulcaster.db.jobs import list_jobs
 from soulcaster.db.maps import list_near_noise
-from soulcaster.db.priorities import list_priorities
 from soulcaster.db.screens import find_shown_run
 from soulcaster.db.suggestions import Suggestion, list_suggestions
 from soulcaster.db.triage import Decided, get_decided
@@ -35,8 +34,6 @@ class ClusterView(NamedTuple):
     run_id: str | None
     """The run on show."""
     decided: Decided
-    priority: pl.DataFrame
-    """Its row of `list_priorities`, or none."""
     exemplars: pl.DataFrame
     transitions: pl.DataFrame
     siblings: pl.DataFrame
@@ -58,7 +55,6 @@ def load_view(con: duckdb.DuckDBPyConnection, project_id: str, cluster_id: str) 
         cluster=cluster,
         run_id=find_shown_run(con, project_id),
         decided=get_decided(con, project_id, own),
-        priority=list_priorities(con, project_id).filter(pl.col("cluster_id") == own),
         exemplars=list_cluster_items(con, project_id, own, only_exemplars=True, limit=_MOST_EXEMPLARS),
         transitions=list_transitions(con, project_id, own),
         siblings=list_siblings(con, project_id, own),

@@ -85,11 +85,13 @@ def main() -> None:
 
 
 def _seed_vectors(settings: Settings) -> None:
-    """A drawn vector for each text, so that a search by words embeds them and looks among as many as there would be."""
+    """A drawn vector for each text, indexed as `embed` does: a search looks among as many as there would be."""
     embedder = make_embedder(settings)
     hashes = read(settings.duckdb_path, lambda con: list_content_hashes(con, None))
     matrix = np.random.default_rng(7).normal(size=(len(hashes), embedder.dim)).astype(np.float32)
-    vector_index.upsert(vector_index.open_index(settings.lancedb_path, embedder.model_id, embedder.dim), hashes, matrix)
+    table = vector_index.open_index(settings.lancedb_path, embedder.model_id, embedder.dim)
+    vector_index.upsert(table, hashes, matrix)
+    vector_index.build_index(table)
 
 
 def _pages(page: Page, path: Path, repetitions: int) -> None:

@@ -13,6 +13,7 @@ from app.cluster_view import ClusterView, load_view
 from app.item_card import REASON_LABELS, choose_items, show_item, show_items_table
 from app.words import BURST_LABEL, SOURCE_LABELS, STATUS_LABELS, ago, count, exact, number, plain, title_of, told
 from soulcaster.db.cluster_screens import ClusterRow, list_cluster_items
+from soulcaster.db.priorities import list_priorities
 from soulcaster.db.screens import count_by_time
 from soulcaster.priority import explain
 
@@ -37,7 +38,7 @@ def page() -> None:
         _head(cluster)
         cluster_actions.show(view.decided, run_id, view.job)
         _about(cluster)
-        _priority(view.priority)
+        _priority(cluster.cluster_id)
         if cluster.n_items == 0:
             st.info("The run on show no longer has this cluster; its history below says what became of it.", icon="🕰️")
         else:
@@ -82,8 +83,9 @@ def _about(cluster: ClusterRow) -> None:
         show_by_time(frame, bucket, height=190, key="timeline")
 
 
-def _priority(scored: pl.DataFrame) -> None:
+def _priority(cluster_id: str) -> None:
     """The score with every part: its bar, its points, and the sentence they come from."""
+    scored = queries.ask(list_priorities, queries.project()).filter(pl.col("cluster_id") == cluster_id)
     if scored.is_empty():
         return
     row = scored.row(0, named=True)

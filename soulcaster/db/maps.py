@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from soulcaster.db.runs import find_published_run
+from soulcaster.db.screens import UTC_BUCKET
 
 _CLUSTERS = """
     SELECT r.cluster_id::VARCHAR AS cluster_id, r.n_items, p.x AS x_before, p.y AS y_before
@@ -220,14 +221,14 @@ def count_theme_trends(
 ) -> pl.DataFrame:
     """Columns theme_id, starts_at, n: clustered items of the named themes of the run on show per bucket of time."""
     return con.sql(
-        """
-        SELECT m.theme_id::VARCHAR AS theme_id,
-            date_trunc($bucket, coalesce(i.created_at, i.first_seen_at)) AS starts_at, count(*) AS n
-        FROM run_memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
-        WHERE m.run_id = $run::UUID AND m.project_id = $project AND m.cluster_id IS NOT NULL
-            AND list_contains($themes, m.theme_id::VARCHAR)
-        GROUP BY ALL ORDER BY theme_id, starts_at
-        """,
+        f"""
+        SELECT theme_id::VARCHAR AS theme_id, starts_at AT TIME ZONE 'UTC' AS starts_at, count(*) AS n FROM (
+            SELECT m.theme_id, {UTC_BUCKET} AS starts_at
+            FROM run_memberships m JOIN items i ON i.item_id = m.item_id AND i.project_id = m.project_id
+            WHERE m.run_id = $run::UUID AND m.project_id = $project AND m.cluster_id IS NOT NULL
+                AND m.theme_id IN (SELECT unnest($themes)::UUID)
+        ) GROUP BY ALL ORDER BY theme_id, starts_at
+        """,  # noqa: S608  a constant
         params={
             "project": project_id,
             "run": find_published_run(con, project_id),

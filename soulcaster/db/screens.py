@@ -20,6 +20,9 @@ from soulcaster.errors import PermanentError
 
 T = TypeVar("T")
 Bucket = Literal["day", "week", "month", "year"]
+UTC_BUCKET = "date_trunc($bucket, make_timestamp(epoch_us(coalesce(i.created_at, i.first_seen_at))))"
+"""When something happened, in SQL: the beginning of its bucket in UTC. Truncating a time with a zone goes through a
+calendar and costs three times as much."""
 Lane = Literal["all", "clustered", "noise", "waiting"]
 
 
@@ -165,16 +168,16 @@ def count_by_time(
     """Columns starts_at, source, n: feedback per bucket and source, of one cluster when it is named."""
     return frame_of(
         con,
-        """
-        SELECT date_trunc($bucket, coalesce(i.created_at, i.first_seen_at)) AS starts_at, i.source, count(*) AS n
-        FROM items i
-        WHERE i.project_id = $project_id
-            AND ($since IS NULL OR coalesce(i.created_at, i.first_seen_at) >= CAST($since AS TIMESTAMPTZ))
-            AND ($cluster_id IS NULL OR i.item_id IN (
-                SELECT item_id FROM run_memberships
-                WHERE run_id = CAST($run_id AS UUID) AND cluster_id = CAST($cluster_id AS UUID)))
-        GROUP BY ALL ORDER BY starts_at, i.source
-        """,
+        f"""
+        SELECT starts_at AT TIME ZONE 'UTC' AS starts_at, source, count(*) AS n FROM (
+            SELECT {UTC_BUCKET} AS starts_at, i.source FROM items i
+            WHERE i.project_id = $project_id
+                AND ($since IS NULL OR coalesce(i.created_at, i.first_seen_at) >= CAST($since AS TIMESTAMPTZ))
+                AND ($cluster_id IS NULL OR i.item_id IN (
+                    SELECT item_id FROM run_memberships
+                    WHERE run_id = CAST($run_id AS UUID) AND cluster_id = CAST($cluster_id AS UUID)))
+        ) GROUP BY ALL ORDER BY starts_at, source
+        """,  # noqa: S608  a constant
         {
             "project_id": project_id,
             "bucket": bucket,

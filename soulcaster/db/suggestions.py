@@ -10,6 +10,7 @@ import polars as pl
 
 from soulcaster.db.edits import list_constraints
 from soulcaster.db.priorities import list_priorities
+from soulcaster.db.runs import find_published_run
 
 _TEXTS = """
     SELECT m.cluster_id::VARCHAR AS cluster_id, c.title AS cluster_title, i.title, left(i.body, $most_chars) AS body,
@@ -74,7 +75,9 @@ def list_suggestions(
     """Suggestions whose clusters are both on show, nearest first; with a `cluster_id` those of it, seen from it."""
     rows = con.execute(
         """
-        WITH shown AS (SELECT DISTINCT cluster_id FROM published_memberships WHERE project_id = $project),
+        WITH shown AS (
+            SELECT DISTINCT cluster_id FROM run_memberships WHERE run_id = $run::UUID AND project_id = $project
+        ),
         both_ways AS (
             SELECT cluster_id, other_cluster_id, similarity, reason FROM merge_suggestions WHERE project_id = $project
             UNION ALL
@@ -90,7 +93,7 @@ def list_suggestions(
         WHERE $cluster IS NULL OR s.cluster_id = TRY_CAST($cluster AS UUID)
         ORDER BY s.similarity DESC, 1, 2
         """,
-        {"project": project_id, "cluster": cluster_id},
+        {"project": project_id, "run": find_published_run(con, project_id), "cluster": cluster_id},
     ).fetchall()
     return [Suggestion(*row) for row in rows]
 
