@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from soulcaster.clustering.lexical import WordVectors, word_vectors
 from soulcaster.clustering.neighborhood import Neighborhood
-from soulcaster.clustering.sharing import both, share
+from soulcaster.clustering.sharing import both, each, share
 from soulcaster.clustering.standing import Standing, find_standings
 
 Column = npt.NDArray[np.float32]
@@ -47,6 +47,7 @@ FEATURES: dict[str, int] = {
 """Name of every column, and whether more of it speaks for (1) or against (-1) the same problem; 0: either way."""
 
 _WORD_FEATURES = frozenset(name for name in FEATURES if name.startswith(("words", "title", "length")))
+_TITLE_FEATURES = tuple(name for name in FEATURES if name.startswith("title"))
 _SHARED_NEIGHBORS = 10
 _CHUNK_PAIRS = 200_000
 _TITLE_CHARS = 120
@@ -111,9 +112,7 @@ def measure_pairs(
     standings = dict(zip(compared, find_standings(n, left, right, list(compared.values())), strict=True))
     share(lambda name: _compare(left, right, compared[name], standings[name], column, name), list(compared))
     if "words" in compared and "title" not in compared:  # all words are the title's
-        for name in FEATURES:
-            if name.startswith("title"):
-                column[name][:] = column[name.replace("title", "words")]
+        share(lambda name: np.copyto(column[name], column[name.replace("title", "words")]), _TITLE_FEATURES)
     times = np.full(n, np.nan) if days is None else days
     return Pairs(left, right, cosine, values, np.abs(times[left] - times[right]).astype(np.float32))
 
@@ -150,19 +149,36 @@ def shared_neighbors(near: Rows, left: Rows, right: Rows, most: int) -> Column:
 
 
 def _candidates(around: Neighborhood) -> tuple[Rows, Rows, Rows]:
-    """Both texts of every candidate pair, and where `around` measured it, as a flat position."""
+    """Both texts of every candidate pair, and where `around` measured it, as a flat position.
+
+    One number holds a pair, and where it was measured: in the list of the left text or of the right one, and which
+    slot. So sorting moves nothing else, a few texts at a time.
+    """
     n = len(around.near)
     found = np.hstack([around.near, around.near_whitened])
     k = found.shape[1]
-    own_bits, slot_bits = n.bit_length(), k.bit_length()
-    near, far = np.arange(n)[:, None], found
-    keys = (np.minimum(near, far) << own_bits) | np.maximum(near, far)
-    keys = (keys << 1 | (near > far)) << slot_bits | np.arange(k)
-    keys = np.sort(keys[far >= 0])  # a number holds the pair and where it was measured: sorting is moving nothing else
-    keys = keys[np.diff(keys >> slot_bits + 1, prepend=-1) > 0]
-    slot, is_turned = keys & (1 << slot_bits) - 1, keys >> slot_bits & 1
-    left, right = keys >> own_bits + slot_bits + 1, keys >> slot_bits + 1 & (1 << own_bits) - 1
-    return left, right, np.where(is_turned, right, left) * k + slot
+    text_bits, slot_bits = n.bit_length(), k.bit_length()
+    near = np.arange(n)[:, None]
+    is_turned = (found < near) & (found >= 0)
+    turned = ((found << text_bits | near) << 1 | 1) << slot_bits | np.arange(k)
+    starts = np.append(0, np.cumsum(is_turned.sum(axis=1)))
+    by_left = csr_array((turned[is_turned], found[is_turned], starts), shape=(n, n)).tocsc()
+
+    def sort(start: int) -> tuple[Rows, Rows, Rows]:
+        stop = min(start + _TEXTS_A_TASK, n)
+        own = (near[start:stop] << text_bits | found[start:stop]) << slot_bits + 1 | np.arange(k)
+        others = by_left.data[by_left.indptr[start] : by_left.indptr[stop]]
+        keys = np.sort(np.append(own[found[start:stop] > near[start:stop]], others))
+        keys = keys[np.diff(keys >> slot_bits + 1, prepend=-1) > 0]
+        left, right = keys >> text_bits + slot_bits + 1, keys >> slot_bits + 1 & (1 << text_bits) - 1
+        measured_by = np.where(keys >> slot_bits & 1, right, left)
+        return left, right, measured_by * k + (keys & (1 << slot_bits) - 1)
+
+    parts = list(each(sort, range(0, n, _TEXTS_A_TASK)))
+    if not parts:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
+    left, right, at = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return left, right, at
 
 
 def _compare(

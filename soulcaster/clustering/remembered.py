@@ -27,6 +27,7 @@ from soulcaster.clustering.candidates import (
 from soulcaster.clustering.cells import Cells
 from soulcaster.clustering.marks import checksums
 from soulcaster.clustering.neighborhood import EXACT_UP_TO, Neighborhood, describe, find_neighborhood
+from soulcaster.clustering.sharing import both
 
 _VERSION = 2
 _FRAME_GROWTH = 0.25
@@ -80,9 +81,8 @@ def recall_neighborhood(
     marks = checksums(matrix)
     before = _load(path, model_id, matrix.shape[1])
     frame, candidates = _bring_up(before, known, marks, matrix, on_progress)
-    if keep:
-        _save(path, Remembered(model_id, known, marks, frame, candidates))
-    return describe(candidates)
+    found = Remembered(model_id, known, marks, frame, candidates)
+    return both(lambda: describe(candidates), lambda: _save(path, found) if keep else None)[0]
 
 
 def _bring_up(

@@ -22,7 +22,7 @@ _ASSET = "scorer.npz"
 _MOST_ROUNDS = 200
 _RAREST, _HIGHEST_RATE = 20.0, 0.5
 """The rate is at least the trained one over the first: where hardly any pair is right the estimate falls to zero."""
-_CHUNK_PAIRS = 32_768
+_CHUNK_PAIRS, _CHUNK_ODDS = 32_768, 131_072
 _GRID_CELLS, _NARROWEST = 2_048, np.float32(1e-6)
 """Cells in which the pieces of a curve are looked up, and the least width of all together."""
 
@@ -170,10 +170,10 @@ def _squash(odds: npt.NDArray[np.float64], shift: float, out: npt.NDArray[np.flo
     """Fill `out` with the probabilities of `odds`, both (m,), moved by `shift`."""
 
     def fill(start: int) -> None:
-        part = slice(start, start + _CHUNK_PAIRS)
+        part = slice(start, start + _CHUNK_ODDS)
         out[part] = 1 / (1 + np.exp(-shift - odds[part]))
 
-    share(fill, range(0, len(odds), _CHUNK_PAIRS))
+    share(fill, range(0, len(odds), _CHUNK_ODDS))
 
 
 def scale_days(days_apart: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

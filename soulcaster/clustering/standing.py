@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from soulcaster.clustering.sharing import share
+from soulcaster.clustering.sharing import both, share
 
 LOCAL, WIDE = 10, 30
 """A text's level is the mean of so many of its highest similarities."""
@@ -49,9 +49,15 @@ def find_standings(n: int, left: Rows, right: Rows, similarities: Sequence[Colum
     degree = n_left + n_right
     start = np.cumsum(degree) - degree
     sides = np.empty(2 * m, dtype=np.int64)  # by text, left sides first
-    sides[np.arange(m) + np.repeat(np.cumsum(n_right) - n_right, n_left)] = np.arange(m)
-    by_right = csr_array((np.arange(m), right, np.append(0, np.cumsum(n_left))), shape=(n, n)).tocsc().data
-    sides[np.arange(m) + np.repeat(np.cumsum(n_left), n_right)] = by_right + m
+
+    def place_left() -> None:
+        sides[np.arange(m) + np.repeat(np.cumsum(n_right) - n_right, n_left)] = np.arange(m)
+
+    def place_right() -> None:
+        by_right = csr_array((np.arange(m), right, np.append(0, np.cumsum(n_left))), shape=(n, n)).tocsc().data
+        sides[np.arange(m) + np.repeat(np.cumsum(n_left), n_right)] = by_right + m
+
+    both(place_left, place_right)
     ranks = [np.empty(2 * m, dtype=np.int32) for _ in similarities]
     levels = [np.zeros((4, n), dtype=np.float32) for _ in similarities]
 
