@@ -7,10 +7,10 @@ import streamlit as st
 from app import people, queries, runs
 from app.words import plain, told
 from soulcaster import fix, launching
-from soulcaster.db.jobs import get_detail
 from soulcaster.db.repositories import list_repositories
 from soulcaster.errors import SoulcasterError
 from soulcaster.fix_models import FINAL_STATUSES, Job
+from soulcaster.fix_start import find_plan
 from soulcaster.fixing.brief import LONGEST_PLAN
 from soulcaster.settings import load_settings
 
@@ -20,7 +20,7 @@ _BY_ROUTE = "as the routes say"
 def show(cluster_id: str, newest: Job | None) -> None:
     """A button that opens the dialog, and a link to the newest job of the cluster."""
     if people.button("fix", "Fix this", icon="🔧", type="primary", key="act-fix"):
-        _dialog(cluster_id, newest)
+        _dialog(cluster_id)
     if newest is not None:
         is_over = newest.status in FINAL_STATUSES
         label = f"Last fix: {newest.status}" if is_over else f"Fix under way: {newest.status}"
@@ -28,7 +28,7 @@ def show(cluster_id: str, newest: Job | None) -> None:
 
 
 @st.dialog("Fix this cluster", icon="🔧", width="medium")
-def _dialog(cluster_id: str, newest: Job | None) -> None:
+def _dialog(cluster_id: str) -> None:
     with told():
         names = [each.name for each in queries.ask(list_repositories, queries.project()) if each.mode != "off"]
         if not names:
@@ -41,7 +41,7 @@ def _dialog(cluster_id: str, newest: Job | None) -> None:
         )
         only = 1 if len(names) == 1 else 0
         chosen = st.selectbox("Repository", [_BY_ROUTE, *names], index=only, key="fix-repository")
-        plan = _plan(newest)
+        plan = _plan(cluster_id)
         is_trial = st.toggle("A trial: stop before publishing", key="fix-trial")
         is_approved = st.checkbox("I have read what people say here, and it is no trap", key="fix-approved")
         st.caption("Without it a cluster that only strangers speak for waits for somebody to approve it.")
@@ -55,17 +55,11 @@ def _dialog(cluster_id: str, newest: Job | None) -> None:
             st.switch_page("screens/fixes.py", query_params={"job": job.job_id})
 
 
-def _plan(newest: Job | None) -> str:
+def _plan(cluster_id: str) -> str:
     """What the agent is told to do: begun with the last diagnosis, to be changed or emptied."""
-    found = queries.ask(get_detail, queries.project(), newest.job_id) if newest is not None else None
-    begun = ""
-    if found is not None:
-        files = ", ".join(str(file) for file in (found.diagnosis or {}).get("files", []))
-        cause = str((found.diagnosis or {}).get("cause", ""))
-        begun = found.plan or "\n".join(part for part in (cause, f"Files: {files}" if files else "") if part)
     return st.text_area(
         "Plan",
-        begun[:LONGEST_PLAN],
+        find_plan(queries.brief_settings(), queries.project(), cluster_id).text,
         key="fix-plan",
         max_chars=LONGEST_PLAN,
         height=120,

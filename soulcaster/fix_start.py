@@ -6,16 +6,48 @@ import uuid
 from datetime import UTC, datetime
 
 import duckdb
+from pydantic import BaseModel, Field
 
 from soulcaster.db import jobs, read, repositories, triage
 from soulcaster.db.jobs import EvidenceRow
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import Job, JobDetail, Repository
 from soulcaster.fixing import trust
-from soulcaster.fixing.brief import find_orders, hash_brief
+from soulcaster.fixing.brief import LONGEST_PLAN, find_orders, hash_brief
 from soulcaster.fixing.routing import Origin, route
 from soulcaster.models import Trust
 from soulcaster.settings import Settings
+
+
+class Plan(BaseModel):
+    """What a fix of a cluster would be told to do; a person may change it before it starts."""
+
+    cluster_id: str
+    text: str = Field(description="Empty: the agent finds the cause by itself. A diagnosis is the agent's claim.")
+    job_id: str | None = Field(description="The attempt whose plan or diagnosis it is; null before the first one.")
+
+
+def find_plan(settings: Settings, project_id: str, cluster_id: str) -> Plan:
+    """The plan to begin with: that of the cluster's newest attempt, or else what that one diagnosed.
+
+    Raises:
+        PermanentError: no such cluster.
+    """
+
+    def query(con: duckdb.DuckDBPyConnection) -> Plan:
+        own = triage.get_decided(con, project_id, cluster_id).cluster_id
+        newest = next(iter(jobs.list_jobs(con, project_id, cluster_id=own, limit=1)), None)
+        text = "" if newest is None else _plan_of(jobs.get_detail(con, project_id, newest.job_id))
+        return Plan(cluster_id=own, text=text, job_id=newest.job_id if newest else None)
+
+    return read(settings.duckdb_path, query, timeout_seconds=settings.lock_timeout_seconds)
+
+
+def _plan_of(detail: JobDetail) -> str:
+    diagnosis = detail.diagnosis or {}
+    files = ", ".join(str(file) for file in diagnosis.get("files", []))
+    parts = (str(diagnosis.get("cause", "")), f"Files: {files}" if files else "")
+    return (detail.plan or "\n".join(part for part in parts if part))[:LONGEST_PLAN]
 
 
 def draft_job(

@@ -19,6 +19,7 @@ from soulcaster import edit, fix, listings, publish, triage
 from soulcaster.actors import Actor
 from soulcaster.errors import SoulcasterError
 from soulcaster.fix_models import Job
+from soulcaster.fixing.brief import LONGEST_PLAN
 from soulcaster.listings import ClusterDetail, RunSummary
 from soulcaster.models import EditReport
 from soulcaster.settings import Settings
@@ -67,6 +68,7 @@ class FixRequest(BaseModel):
 
     repository: str | None = Field(None, max_length=201, description="OWNER/NAME; by the routes when not given.")
     dry_run: bool = Field(default=False, description="Stop before publishing.")
+    plan: str = Field("", max_length=LONGEST_PLAN, description="What to change and what to leave; see GET plan.")
 
 
 class Publication(BaseModel):
@@ -135,8 +137,9 @@ def start_fix(
     check_role(actor, "fix")
     _matched(conf, actor, cluster_id, if_match or "*")
     job = fix.start(
-        conf, actor.project_id, str(cluster_id), actor=actor, repository=wanted.repository, dry_run=wanted.dry_run
-    )
+        conf, actor.project_id, str(cluster_id), actor=actor, repository=wanted.repository, dry_run=wanted.dry_run,
+        plan=wanted.plan,
+    )  # fmt: skip
     _start("fix", {"project": actor.project_id, "job": job.job_id})
     return answer(request, job, status=202, Location=f"/api/v1/jobs/{job.job_id}")
 

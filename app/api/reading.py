@@ -17,6 +17,7 @@ from soulcaster.actors import Actor
 from soulcaster.configured import ConfiguredSource
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import Job, Repository
+from soulcaster.fix_start import Plan, find_plan
 from soulcaster.job_view import JobView, view_job
 from soulcaster.listings import ClusterDetail, ClusterRow, ItemRow, Page, RunSummary, Stats, ThemeRow
 from soulcaster.settings import Settings
@@ -64,6 +65,13 @@ def get_clusters(
 def get_cluster(request: Request, actor: Caller, conf: Conf, cluster_id: UUID) -> Response:
     """One cluster. Its ETag goes into `If-Match` of what is decided about it."""
     return answer(request, cluster_of(conf, actor, cluster_id)[0])
+
+
+@router.get("/clusters/{cluster_id}/plan", response_model=Plan, responses=responses(404))
+def get_plan(request: Request, actor: Caller, conf: Conf, cluster_id: UUID) -> Response:
+    """What a fix would be told to do, to be changed and sent with `POST fix`."""
+    cluster_of(conf, actor, cluster_id)
+    return answer(request, find_plan(conf, actor.project_id, str(cluster_id)))
 
 
 @router.get("/items", response_model=Page[ItemRow], responses=responses())

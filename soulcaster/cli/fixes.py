@@ -27,7 +27,7 @@ _FAILURES = ("failed", "lost")
 
 def add_commands(app: typer.Typer) -> None:
     """Give `app` the commands of this file."""
-    for command in (fix, portfolio, jobs, spend, approve, cancel, reconcile, follow, bundle, replay):
+    for command in (fix, plan, portfolio, jobs, spend, approve, cancel, reconcile, follow, bundle, replay):
         app.command()(command)
 
 
@@ -38,6 +38,9 @@ def fix(
         bool, typer.Option("--dry-run", help="Stop before publishing; patch and report stay here.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Approve at once what would wait for a person.")] = False,
+    told: Annotated[
+        str, typer.Option("--plan", help="What to change and what to leave; `soulcaster plan` has what it begins with.")
+    ] = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Only start it; `soulcaster reconcile` goes on.")] = False,
     actor: Actor = None,
     project: Project = None,
@@ -51,7 +54,9 @@ def fix(
     check_ready(settings)
     who = actor or getpass.getuser()
     launcher = make_launcher(settings)
-    job = start(settings, settings.project, cluster, actor=who, repository=repo, dry_run=dry_run, approved=yes)
+    job = start(
+        settings, settings.project, cluster, actor=who, repository=repo, dry_run=dry_run, approved=yes, plan=told
+    )
     if not as_json:
         typer.echo(f"Job {job.job_id} for {job.repository}. {job.reason}")
 
@@ -64,6 +69,20 @@ def fix(
     else:
         job = follow_job(settings, settings.project, job.job_id, launcher, actor=who, on_change=tell)
     _end(job, as_json=as_json)
+
+
+def plan(cluster: Cluster, project: Project = None, as_json: AsJson = False) -> None:
+    """Print what a fix of a cluster would begin with: the plan or diagnosis of its newest attempt."""
+    from soulcaster.fix_start import find_plan
+
+    settings = open_settings(project)
+    found = find_plan(settings, settings.project, cluster)
+    if as_json:
+        typer.echo(found.model_dump_json())
+    elif found.text:
+        typer.echo("\n".join(_plain(line) for line in found.text.splitlines()))
+    else:
+        typer.echo("No plan yet: the agent finds the cause by itself. `soulcaster fix CLUSTER --plan TEXT` gives one.")
 
 
 def jobs(
