@@ -8,6 +8,7 @@ A generalised additive model, monotone where the sign is known. Being a sum, it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -154,26 +155,27 @@ def correct_base_rate(scorer: Scorer, odds: npt.NDArray[np.float64]) -> npt.NDAr
         return odds
     rate = scorer.base_rate
     trained = np.log(rate / (1 - rate))
-    probability = np.empty(len(odds))
+    against, probability = np.empty(len(odds)), np.empty(len(odds))
+    _by_chunk(lambda part: np.exp(-odds[part], out=against[part]), len(odds))
+
+    def move(shift: float) -> None:
+        """Set the probabilities, with all odds moved by `shift`."""
+        factor = np.exp(-shift)
+        _by_chunk(lambda part: np.divide(1, 1 + factor * against[part], out=probability[part]), len(odds))
+
     for _ in range(_MOST_ROUNDS):
-        _squash(odds, np.log(rate / (1 - rate)) - trained, probability)
+        move(np.log(rate / (1 - rate)) - trained)
         estimate = float(np.clip(probability.mean(), scorer.base_rate / _RAREST, _HIGHEST_RATE))
         if abs(estimate - rate) < 1e-4 * rate:
             break
         rate = estimate
-    shift = np.clip(_STRETCH * (np.log(rate / (1 - rate)) - trained), -_MOST_SHIFT, _MOST_SHIFT)
-    _squash(odds, float(shift), probability)
+    move(np.clip(_STRETCH * (np.log(rate / (1 - rate)) - trained), -_MOST_SHIFT, _MOST_SHIFT))
     return np.round(probability, 9)
 
 
-def _squash(odds: npt.NDArray[np.float64], shift: float, out: npt.NDArray[np.float64]) -> None:
-    """Fill `out` with the probabilities of `odds`, both (m,), moved by `shift`."""
-
-    def fill(start: int) -> None:
-        part = slice(start, start + _CHUNK_ODDS)
-        out[part] = 1 / (1 + np.exp(-shift - odds[part]))
-
-    share(fill, range(0, len(odds), _CHUNK_ODDS))
+def _by_chunk(work: Callable[[slice], object], n: int) -> None:
+    """Do `work` on all of n values."""
+    share(work, [slice(start, start + _CHUNK_ODDS) for start in range(0, n, _CHUNK_ODDS)])
 
 
 def scale_days(days_apart: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

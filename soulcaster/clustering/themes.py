@@ -17,6 +17,7 @@ from soulcaster.clustering.exact import number_by_first_row
 from soulcaster.clustering.features import shared_neighbors
 from soulcaster.clustering.marks import checksums
 from soulcaster.clustering.neighbors import nearest_neighbors
+from soulcaster.clustering.sharing import both
 
 METHOD = "sample+shared-neighbors+paris+held-out-cut+moves-2"
 """Named in every run; changes with whatever changes themes."""
@@ -53,8 +54,12 @@ def group_themes(
     node = np.unique(
         np.where(labels >= 0, labels, np.arange(n) + int(labels.max(initial=-1)) + 1), return_inverse=True
     )[1].astype(np.int64)
-    links = _link(near, similarities, node)
-    of_node = _communities(links, similarities) if n <= _SAMPLED else _spread(links, _themes_of_sample(matrix, node))
+    if n <= _SAMPLED:
+        links = _link(near, similarities, node)
+        of_node = _communities(links, similarities)
+    else:
+        known, links = both(lambda: _themes_of_sample(matrix, node), lambda: _link(near, similarities, node))
+        of_node = _spread(links, known)
     themes = of_node[node]
     text = np.repeat(np.arange(n), len(links.here) // max(n, 1))
     inside = np.bincount(text, links.weight * (of_node[links.here] == of_node[links.there]), minlength=n)
