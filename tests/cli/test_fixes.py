@@ -63,7 +63,11 @@ def test_a_job_that_waits_is_approved_or_cancelled_by_hand(home):
     told = call("activity", job["job_id"])["activity"]
     assert ("bob", "Cancelled by bob: not ours.") in [(row["actor"], row["reason"]) for row in told]
 
-    again = call("fix", CLUSTER, "--no-wait")
+    assert "No plan yet" in runner.invoke(app, ["plan", CLUSTER[:8]], catch_exceptions=False).stdout
+    again = call("fix", CLUSTER, "--no-wait", "--plan", "Mend total(), not its callers.\nLeave \x1b[2Jthe tests.")
+    assert again["job_id"] == call("plan", CLUSTER)["job_id"]
+    told = runner.invoke(app, ["plan", CLUSTER], catch_exceptions=False).stdout
+    assert "Mend total(), not its callers.\nLeave  [2Jthe tests.\n" == told
     assert "queued" == call("approve", again["job_id"], "--actor", "bob")["status"]
     assert "waiting for a person" not in runner.invoke(app, ["jobs"]).stdout
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,8 +14,9 @@ from app.api import make_api
 from soulcaster import edit
 from soulcaster.access import add_token
 from soulcaster.actors import NEEDED, ROLES
-from soulcaster.db import read, runs, write
+from soulcaster.db import read, repositories, runs, write
 from soulcaster.db.activity import list_activity
+from soulcaster.fix_models import Repository
 from soulcaster.models import ChurnReport
 from soulcaster.settings import Settings
 
@@ -148,6 +151,29 @@ def test_a_fix_that_cannot_start_says_why(home: Settings, tokens):
         assert 409 == answer.status_code
         assert "SOULCASTER_GEMINI_API_KEY" in answer.json()["detail"]
         assert [] == api.get("/v1/jobs", headers=_bearer(tokens["viewer"])).json()["rows"]
+
+
+def test_a_plan_is_read_changed_and_given(home: Settings, tokens, tmp_path: Path):
+    """What a fix would begin with is read by any role; what a fixer sends with the fix is what the job keeps."""
+    (tmp_path / "script.json").write_text("{}")
+    ready = home.model_copy(update={"agent_tool": "scripted", "agent_script": tmp_path / "script.json"})
+    repository = Repository(name="acme/notes", mode="draft", token_variable="NOTES_TOKEN", test=["true"])
+    now = datetime.now(UTC)
+    write(home.duckdb_path, lambda con: repositories.save_repository(con, PROJECT, repository, actor="ann", now=now))
+    with TestClient(make_api(ready)) as api:
+        cluster_id = _clusters(api, tokens["viewer"])[0]
+        path, viewer = f"/v1/clusters/{cluster_id}", _bearer(tokens["viewer"])
+        before = api.get(f"{path}/plan", headers=viewer)
+        long = api.post(f"{path}/fix", json={"plan": "x" * 4001}, headers=_bearer(tokens["fixer"]))
+        wish = {"plan": "Only the export.", "repository": "acme/notes"}
+        job = api.post(f"{path}/fix", json=wish, headers=_bearer(tokens["fixer"])).raise_for_status().json()
+        after = api.get(f"{path}/plan", headers=viewer)
+        nobodys = api.get(f"/v1/clusters/{uuid.uuid4()}/plan", headers=viewer)
+
+    assert {"cluster_id": cluster_id, "text": "", "job_id": None} == before.json()
+    assert (422, 404) == (long.status_code, nobodys.status_code)
+    assert {"cluster_id": cluster_id, "text": "Only the export.", "job_id": job["job_id"]} == after.json()
+    assert before.headers["etag"] != after.headers["etag"]
 
 
 def test_bodies_are_bounded_and_other_methods_refused(home: Settings, tokens):
