@@ -229,23 +229,25 @@ def _search_few(
 
 def _take_in(mended: Candidates, found: _Found, cosine: Parts, whitened: Parts) -> Candidates:
     """`mended` with the new rows in place of the least similar ones; `cosine` and `whitened` are (h,), of the hits."""
-    if len(found.hit) == 0:
-        return mended
     rows, starts, counts = np.unique(found.hit, return_index=True, return_counts=True)
-    line = np.repeat(np.arange(len(rows)), counts)
-    at = np.arange(len(found.hit)) - np.repeat(starts, counts)
-    width = mended.rows.shape[1]
-    shape = (len(rows), int(counts.max()))
-    wide: list[npt.NDArray[Any]] = []
     new: tuple[npt.NDArray[Any], ...] = (found.hit_by, found.hit_searched, cosine, whitened)
-    for values, added in zip(mended[:-1], new, strict=True):
-        extra = np.full(shape, -2 if values is mended.searched else -1, dtype=values.dtype)
-        extra[line, at] = added
-        wide.append(np.hstack([values[rows], extra]))
-    stays = np.argpartition(wide[1], shape[1], axis=1)[:, shape[1] :]
-    assert stays.shape[1] == width  # noqa: S101  as many go as came
-    for values, both in zip(mended[:-1], wide, strict=True):
-        values[rows] = np.take_along_axis(both, stays, axis=1)
+
+    def take(first: int) -> None:
+        lines, n_new = rows[first : first + _BLOCK_ROWS * 16], counts[first : first + _BLOCK_ROWS * 16]
+        hits = starts[first] + np.arange(n_new.sum())
+        line = np.repeat(np.arange(len(lines)), n_new)
+        at = hits - np.repeat(starts[first : first + len(lines)], n_new)
+        most = int(n_new.max())
+        wide: list[npt.NDArray[Any]] = []
+        for values, added in zip(mended[:-1], new, strict=True):
+            extra = np.full((len(lines), most), -2 if values is mended.searched else -1, dtype=values.dtype)
+            extra[line, at] = added[hits]
+            wide.append(np.hstack([values[lines], extra]))
+        stays = np.argpartition(wide[1], most, axis=1)[:, most:]  # as many go as came
+        for values, both in zip(mended[:-1], wide, strict=True):
+            values[lines] = np.take_along_axis(both, stays, axis=1)
+
+    share(take, range(0, len(rows), _BLOCK_ROWS * 16))
     return mended
 
 

@@ -19,6 +19,7 @@ from soulcaster.clustering.neighborhood import Neighborhood, find_neighborhood
 from soulcaster.clustering.neighbors import Edges
 from soulcaster.clustering.problems import edges_between_units, find_remote, link_units, same_problem_probability
 from soulcaster.clustering.scorer import Scorer
+from soulcaster.clustering.sharing import both
 from soulcaster.clustering.themes import group_themes, themes_of_clusters
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -87,8 +88,10 @@ def group_items(
     why = np.where((why == NEAR_TEXT) & is_held[units], 1 + len(keys), why)
     labels = _place(number_by_first_row(unit_labels[units]), present, len(text_of_item))
     text_labels = _place(labels[present], text, len(matrix))
-    closeness = similarity_to_centroid(matrix, text_labels, centroids(matrix, text_labels))
-    theme_of_text = group_themes(matrix, around.near, around.cosine, text_labels, is_remote)
+    theme_of_text, closeness = both(
+        lambda: group_themes(matrix, around.near, around.cosine, text_labels, is_remote),
+        lambda: similarity_to_centroid(matrix, text_labels, centroids(matrix, text_labels)),
+    )
     themes, theme_of_item = themes_of_clusters(labels, _place(theme_of_text[text], present, len(text_of_item)))
     return Grouping(
         labels=labels,

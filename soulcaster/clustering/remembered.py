@@ -100,7 +100,7 @@ def _bring_up(
     place[place == len(names)] = 0
     place[(names[place] != before.names) | (marks[place] != before.marks)] = -1
     kept = place >= 0
-    n_lost = int((~kept[before.candidates.rows[kept]]).any(axis=1).sum())
+    n_lost = 0 if kept.all() else int((~kept[before.candidates.rows[kept]]).any(axis=1).sum())
     if n_lost + len(names) - int(kept.sum()) > _MOST_MENDED * len(names):
         return before.frame, find_candidates(matrix, before.frame, on_progress=on_progress)
     return before.frame, mend_candidates(matrix, before.frame, before.candidates, place)
