@@ -60,7 +60,7 @@ def _rename(decided: Decided) -> None:
     if st.button("Save", type="primary", disabled=not title.strip(), key="rename-save"):
         do = functools.partial(
             triage.rename, load_settings(), queries.project(), decided.cluster_id, title,
-            actor=people.actor(), was=decided.title,
+            actor=people.actor(), was=decided.title or "",
         )  # fmt: skip
         acting.act(do, "Renamed")
 

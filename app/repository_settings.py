@@ -77,7 +77,7 @@ def _edit(known: Repository | None) -> None:
             }
             do = functools.partial(
                 repositories.change_repository, load_settings(), queries.project(), name, fields,
-                actor=people.actor(), was=known,
+                actor=people.actor(), was=known, is_new=known is None,
             )  # fmt: skip
             acting.act(do, f"Saved {name}")
 

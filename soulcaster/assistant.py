@@ -23,6 +23,7 @@ from soulcaster.errors import SoulcasterError
 from soulcaster.fix_models import Job
 from soulcaster.job_view import view_job
 from soulcaster.listings import ClusterDetail, ClusterRow, ItemRow, Page, RunSummary, Stats
+from soulcaster.models import ClusterStatus
 from soulcaster.settings import Settings
 from soulcaster.similar import SimilarCluster, find_similar
 
@@ -95,7 +96,10 @@ def _add_lists(server: MCPServer, settings: Settings, project_id: str) -> None:
     @server.tool(annotations=_READS)
     @_telling()
     def list_clusters(
-        words: Annotated[str, Field(max_length=200)] = "", status: str = "", cursor: Cursor = None, limit: Rows = 20
+        words: Annotated[str, Field(max_length=200)] = "",
+        status: ClusterStatus | None = None,
+        cursor: Cursor = None,
+        limit: Rows = 20,
     ) -> Told[Page[ClusterRow]]:
         """Clusters on show, largest first; `words` are looked for in title, summary, theme and terms."""
         statuses = [status] if status else []

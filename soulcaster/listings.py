@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -22,7 +22,7 @@ from soulcaster.db import runs as runs_store
 from soulcaster.db import sources as sources_store
 from soulcaster.errors import PermanentError
 from soulcaster.fix_models import Job, Repository
-from soulcaster.models import ChurnReport
+from soulcaster.models import ChurnReport, ClusterStatus
 from soulcaster.settings import Settings
 
 T = TypeVar("T")
@@ -144,7 +144,7 @@ def list_clusters(
     settings: Settings,
     project_id: str,
     *,
-    statuses: list[str] | None = None,
+    statuses: Sequence[ClusterStatus] = (),
     theme_id: str | None = None,
     text: str = "",
     cursor: str | None = None,
@@ -155,14 +155,14 @@ def list_clusters(
     Raises:
         PermanentError: the cursor is none of ours for this list and these filters, or its run is kept no more.
     """
-    filters = _filters("clusters", statuses or [], theme_id, text)
+    filters = _filters("clusters", list(statuses), theme_id, text)
 
     def load(con: duckdb.DuckDBPyConnection) -> Page[ClusterRow]:
         run_id, after = _begin(con, project_id, cursor, filters)
         if run_id is None:
             return Page(rows=[], next_cursor=None, run_id=None)
         found = listings.page_clusters(
-            con, project_id, run_id, statuses=statuses or [], theme_id=theme_id, text=text, after=after, limit=limit + 1
+            con, project_id, run_id, statuses=list(statuses), theme_id=theme_id, text=text, after=after, limit=limit + 1
         )
         for row in found:
             row["n_by_source"] = {each["key"]: each["value"] for each in row["n_by_source"] or []}

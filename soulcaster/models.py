@@ -16,6 +16,9 @@ SOURCES: tuple[Source, ...] = ("manual", "reddit", "sentry", "github")
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{1,39}$")]
 """A `Source`, or the name of a generic one: the service that a mapping declares."""
 
+ClusterStatus = Literal["new", "triaged", "ignored", "fixing", "pr_open", "fixed", "regressed"]
+"""Where a cluster stands: by people (`triage.DECIDABLE_STATUSES`), or by what follows from jobs and new evidence."""
+
 Trust = Literal["anonymous", "member", "verified", "maintainer"]
 """Who stands behind a text, lowest first; the weakest evidence caps how far automation may go alone."""
 

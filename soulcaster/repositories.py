@@ -48,8 +48,18 @@ def change_repository(
     *,
     actor: str,
     was: Repository | None = None,
+    is_new: bool = False,
 ) -> tuple[Repository, bool]:
     """The repository with the given fields (None: as it is, or the default), and whether it is new.
+
+    Args:
+        settings: where the store is.
+        project_id: whose repository it is.
+        name: OWNER/NAME.
+        given: what it gets.
+        actor: who says so.
+        was: as the person saw it; None = whatever it is.
+        is_new: the person saw none of this name.
 
     Raises:
         PermanentError: a field has a value it cannot have (names it), or the repository is no longer as it `was`.
@@ -69,7 +79,8 @@ def change_repository(
     _check(repository)
 
     def save(con: DuckDBPyConnection) -> None:
-        if was is not None and rows.get_repository(con, project_id, name) != was:
+        there = {each.name.casefold(): each for each in rows.list_repositories(con, project_id)}.get(name.casefold())
+        if there != (None if is_new else was or known):
             raise PermanentError(f"Changing repository {name!r}: somebody changed it meanwhile; look again.")
         rows.save_repository(con, project_id, repository, actor=actor, now=datetime.now(UTC))
 

@@ -92,7 +92,8 @@ def rename(
 ) -> Decided:
     """Give a cluster a title that no later naming replaces.
 
-    Args and Raises as in `set_status`; the title has 1 to `MAX_TITLE_CHARS` characters on one line.
+    Args and Raises as in `set_status`; the title has 1 to `MAX_TITLE_CHARS` characters on one line, and `was` is ''
+    for a person who saw none.
     """
     wanted = " ".join(title.split())
     if not 1 <= len(wanted) <= MAX_TITLE_CHARS:
@@ -101,7 +102,7 @@ def rename(
         )
 
     def change(before: Decided) -> Decided:
-        _check_unchanged(before, "title", before.title, was)
+        _check_unchanged(before, "title", before.title or "", was)
         return before._replace(title=wanted)
 
     return _decide(settings, project_id, cluster, "rename", change, actor=actor, reason="")

@@ -51,7 +51,8 @@ def save_view(
     """Keep filters of the list of clusters under a name, for everybody in the project.
 
     Raises:
-        PermanentError: the name is refused, nothing is filtered, or the actor may not.
+        PermanentError: the name is refused or somebody else's with other filters, nothing is filtered, or the actor may
+            not.
     """
     wanted = _named("view", name, MAX_NAME_CHARS)
     require(actor, project_id, "decide", f"Saving view {wanted!r}")

@@ -173,6 +173,10 @@ def test_an_edit_made_on_a_view_that_changed_is_refused_and_says_who(grouped):
     with pytest.raises(PermanentError, match=r"changed by bob at .* look again"):
         edit.merge(grouped, made.PROJECT, [before["1-0"], before["2-0"]], actor=WHO, on_run=seen)
 
+    gone = ({before["0-0"], before["1-0"]} - set(partition(grouped).values())).pop()
+    with pytest.raises(PermanentError, match="it may be part of another by now, look again"):
+        edit.merge(grouped, made.PROJECT, [gone, before["2-0"]], actor=WHO)
+
     edit.merge(grouped, made.PROJECT, [before["3-0"], before["4-0"]], actor=WHO, on_run=seen)
     assert partition(grouped)["3-0"] == partition(grouped)["4-0"]
 

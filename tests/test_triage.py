@@ -100,6 +100,8 @@ def test_two_people_do_not_overwrite_each_other_unseen(grouped):
     triage.rename(grouped, made.PROJECT, cluster, "A", actor="bob", was=title)
     with pytest.raises(PermanentError, match="somebody made it 'A'"):
         triage.rename(grouped, made.PROJECT, cluster, "B", actor=WHO, was=title)
+    with pytest.raises(PermanentError, match="from '': somebody made it 'A'"):
+        triage.rename(grouped, made.PROJECT, cluster, "B", actor=WHO, was="")
 
     assert ("ignored", "A", None, None) == decided(grouped, cluster)
 

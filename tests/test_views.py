@@ -31,15 +31,26 @@ def test_a_view_is_kept_for_its_project_replaced_by_name_and_forgotten(settings)
     assert [("mine", {"q": ["crash"], "source": ["Reddit", "GitHub"]})] == names(settings)
     assert [] == names(settings, "other")
 
-    views.save_view(settings, "default", "mine", {"q": ["sync"]}, actor="bob")
+    views.save_view(settings, "default", "mine", {"q": ["sync"]}, actor="ann")
     assert [("mine", {"q": ["sync"]})] == names(settings)
 
     views.remove_view(settings, "default", "mine", actor="bob")
     assert [] == names(settings)
     log = read(settings.duckdb_path, lambda con: list_activity(con, "default"))
-    assert [("bob", "view-remove"), ("bob", "view-save"), ("ann", "view-save")] == [
+    assert [("bob", "view-remove"), ("ann", "view-save"), ("ann", "view-save")] == [
         (row["actor"], row["action"]) for row in log
     ]
+
+
+def test_nobody_overwrites_the_view_of_somebody_else(settings):
+    """Other filters under a name that somebody has are refused and say whose it is; the same filters are no harm."""
+    views.save_view(settings, "default", "mine", {"q": ["crash"]}, actor="ann")
+    views.save_view(settings, "default", "mine", {"q": ["crash"]}, actor="bob")
+
+    with pytest.raises(PermanentError, match="'bob' saved other filters under that name"):
+        views.save_view(settings, "default", "mine", {"q": ["sync"]}, actor="ann")
+
+    assert [("mine", {"q": ["crash"]})] == names(settings)
 
 
 @pytest.mark.parametrize(

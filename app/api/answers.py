@@ -70,13 +70,18 @@ def add_problem_answers(api: FastAPI) -> None:
     """Every error leaves as problem+json: ours, the framework's, and one that nobody expected."""
 
     @api.exception_handler(HTTPException)
-    async def refused(_request: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+    async def refused(request: Request, error: HTTPException) -> Response:
+        detail = str(error.detail)
+        if detail == HTTPStatus(error.status_code).phrase:  # the framework's own, about the path or the method
+            detail = f"There is no {request.method} {request.url.path}; /api/v1/openapi.json describes what there is."
+        return problem(error.status_code, detail, dict(error.headers or {}))
 
     @api.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "json_invalid" or place == "body":
+            return problem(422, "The 'body' was refused: expected a JSON object with Content-Type application/json.")
         return problem(422, f"Field {place!r} was refused: {first['msg']}.")
 
     @api.exception_handler(TransientError)

@@ -20,6 +20,7 @@ from soulcaster.fix_models import Job, Repository
 from soulcaster.fix_start import Plan, find_plan
 from soulcaster.job_view import JobView, view_job
 from soulcaster.listings import ClusterDetail, ClusterRow, ItemRow, Page, RunSummary, Stats, ThemeRow
+from soulcaster.models import ClusterStatus
 from soulcaster.settings import Settings
 
 router = APIRouter(prefix="/v1")
@@ -28,6 +29,7 @@ Cursor = Annotated[str | None, Query(max_length=400, description="`next_cursor` 
 Limit = Annotated[int, Query(ge=1, le=listings.MOST_ROWS, description="Most rows of this page.")]
 Text = Annotated[str, Query(max_length=200, description="Only rows with these words.")]
 Names = Annotated[list[str], Query(max_length=20)]
+Statuses = Annotated[list[ClusterStatus], Query(max_length=20)]
 
 
 class SourceList(BaseModel):
@@ -50,7 +52,7 @@ class SettingList(BaseModel):
 
 @router.get("/clusters", response_model=Page[ClusterRow], responses=responses())
 def get_clusters(
-    request: Request, actor: Caller, conf: Conf, status: Names = [], theme_id: UUID | None = None,  # noqa: B006  FastAPI copies it
+    request: Request, actor: Caller, conf: Conf, status: Statuses = [], theme_id: UUID | None = None,  # noqa: B006  FastAPI copies it
     q: Text = "", cursor: Cursor = None, limit: Limit = 50,
 ) -> Response:  # fmt: skip
     """Clusters on show, largest first."""

@@ -287,9 +287,10 @@ def _find(
 ) -> str:
     found = con.execute(query, {"prefix": prefix.lower(), "project": project_id, "run": run_id}).fetchall()
     if len(found) != 1 or not prefix:
-        got = "none" if not found else f"{found[0][0]} and {found[-1][0]}"
+        got = f"{found[0][0]} and {found[-1][0]}" if found else "none"
+        do = "give more of its id" if found else "it may be part of another by now, look again"
         raise PermanentError(
             f"Looking for {what} {prefix!r} in project {project_id!r} expected one that is on show and whose id starts "
-            f"so, got {got}; give more of its id."
+            f"so, got {got}; {do}."
         )
     return str(uuid.UUID(found[0][0]))

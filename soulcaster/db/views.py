@@ -51,7 +51,17 @@ def list_views(con: duckdb.DuckDBPyConnection, project_id: str) -> list[SavedVie
 
 
 def save_view(con: duckdb.DuckDBPyConnection, project_id: str, view: SavedView) -> None:
-    """Keep the view, in place of one of the same name."""
+    """Keep the view, in place of one of the same name by the same person.
+
+    Raises:
+        PermanentError: somebody else saved other filters under that name.
+    """
+    found = {each.name: each for each in list_views(con, project_id)}.get(view.name)
+    if found is not None and found.saved_by != view.saved_by and found.filters != view.filters:
+        raise PermanentError(
+            f"Saving view {view.name!r}: {found.saved_by!r} saved other filters under that name; choose another name, "
+            "or forget theirs first."
+        )
     _delete(con, project_id, view.name)
     con.execute(
         "INSERT INTO saved_views VALUES ($1, $2, $3, $4, $5)",

@@ -183,8 +183,13 @@ def test_bodies_are_bounded_and_other_methods_refused(home: Settings, tokens):
         long = api.post(path, content=b" " * 101, headers=headers)
         endless = api.post(path, content=iter([b"{", b"}"]), headers=headers)
         other = api.put("/v1/clusters", headers=headers)
+        nothing = api.get("/v1/nothing", headers=headers)
+        bare = api.post(path, content=b'{"items": []}', headers={**headers, "Content-Type": "text/plain"})
 
     assert (413, 411, 405) == (long.status_code, endless.status_code, other.status_code)
+    assert "There is no PUT /v1/clusters; /api/v1/openapi.json describes what there is." == other.json()["detail"]
+    assert (404, "There is no GET /v1/nothing;") == (nothing.status_code, nothing.json()["detail"].split(" /api")[0])
+    assert (422, "application/json.") == (bare.status_code, bare.json()["detail"].split()[-1])
     assert {"application/problem+json"} == {each.headers["content-type"] for each in (long, endless, other)}
 
 

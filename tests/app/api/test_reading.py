@@ -77,6 +77,9 @@ def test_filters_narrow_and_a_cursor_of_other_filters_is_refused(api, tokens):
 
     assert 400 == refused.status_code
     assert "other filters" in refused.json()["detail"]
+    misspelt = api.get("/v1/clusters", params={"status": "traiged"}, headers=headers)
+    assert 422 == misspelt.status_code
+    assert "'triaged', 'ignored', 'fixing'" in misspelt.json()["detail"]
 
 
 def test_the_same_answer_is_not_sent_twice(api, tokens, home: Settings):
