@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import streamlit as st
 
 from app import cluster_table, decisions, launch, queries, take_in
 from app.charts import show_by_time
 from app.limit_settings import show_budget
-from app.words import SOURCE_LABELS, ago, count, duration, exact, number, plain, told
+from app.words import SOURCE_LABELS, STATUS_LABELS, ago, count, duration, exact, number, plain, told
 from soulcaster.db.cluster_screens import ClusterFilters, ClusterSort
+from soulcaster.db.listings import count_statuses
 from soulcaster.db.screens import Overview, count_by_time, count_fixes, get_overview
+from soulcaster.models import ClusterStatus
 from soulcaster.settings import load_settings
 
 _SPANS: dict[str, int | None] = {"30 days": 30, "90 days": 90, "1 year": 365, "All time": None}
@@ -43,6 +46,7 @@ def page() -> None:
             return
         _caption(overview)
         _numbers(overview)
+        _statuses(overview)
         _next_steps(overview)
         _trend(overview)
         _clusters(overview)
@@ -91,6 +95,19 @@ def _numbers(overview: Overview) -> None:
 
 def _number(label: str, value: int, explanation: str) -> None:
     st.metric(label, number(value), help=explanation, border=True, width=165)
+
+
+def _statuses(overview: Overview) -> None:
+    """How many clusters stand where, each a link to their list."""
+    if overview.run is None or overview.run.n_clusters == 0:
+        return
+    counted = queries.ask(count_statuses, queries.project(), overview.run.run_id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Clusters by status", width="content")
+        for status in get_args(ClusterStatus):
+            if status in counted:
+                words = f"{STATUS_LABELS.get(status, status)} {number(counted[status])}"
+                st.page_link("screens/clusters.py", label=words, query_params={"status": status}, width="content")
 
 
 def _next_steps(overview: Overview) -> None:

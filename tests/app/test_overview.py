@@ -94,6 +94,18 @@ def test_the_funnel_counts_how_far_fixes_of_the_last_months_came(open_page, home
     )
 
 
+def test_clusters_are_counted_by_status_with_a_link_to_each_list(open_page, home):
+    """Each status that a cluster of the run on show has is there with its number and the way to the filtered list."""
+    ours = "SELECT cluster_id FROM clusters WHERE project_id = $1 ORDER BY cluster_id LIMIT 2"
+    change = f"UPDATE clusters SET status = 'triaged' WHERE cluster_id IN ({ours})"  # noqa: S608  text of this file
+    write(Settings(_env_file=None, home=home).duckdb_path, lambda con: con.execute(change, [PROJECT]))
+
+    links = {each.proto.label: each.proto.query_string for each in open_page(home).get("page_link")}
+
+    assert "status=triaged" in links["triaged 2"]
+    assert "status=new" in links["new 3"]
+
+
 def test_a_first_visitor_has_buttons_for_all_ways_to_begin(open_page, tmp_path):
     """The sample, one text, a table, a source."""
     migrate(Settings(_env_file=None, home=tmp_path).duckdb_path)
