@@ -33,6 +33,7 @@ def main() -> None:
         failed |= not _run("Import, 84,204 rows", ["import_speed.py", str(table), *peer])
         failed |= not _run("Embedding", ["embed_speed.py"])
         failed |= not _run("Re-clustering", ["recluster_speed.py", "--n", "20000", "--dense-n", "20000", *peer])
+        failed |= not _run("Quality of grouping", ["grouping_quality.py", str(DATA), *peer])
         failed |= not _run("Stability of clusters", ["grouping_stability.py", str(DATA)])
     else:
         print(f"\nThe other tables are left out: {DATA} is absent.")

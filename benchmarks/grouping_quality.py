@@ -3,7 +3,8 @@
     python benchmarks/grouping_quality.py DATA_DIR [--ablate] [--plot docs/images/calibration.png]
         [--peer-python .venv-peers/bin/python] [--most-rows 6000]
 
-DATA_DIR holds the labelled sets. Those of intents were never seen by the scorer: they are judged with the shipped one.
+DATA_DIR holds the labelled sets. Those of intents were never seen by the scorer: they are judged with the shipped one,
+and so are 20,000 titles each of GitHub and Reddit, whose project and forum stand in for topics that nobody labelled.
 Vectors are kept in benchmarks/out. UMAP + HDBSCAN and EVoC run in an interpreter that has them: `make peers`, or
 infra/install-peers.sh.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +30,13 @@ from soulcaster.clustering.quality import measure
 from soulcaster.clustering.scorer import Scorer, correct_base_rate, log_odds, weigh_time
 from soulcaster.embedders.minilm import MiniLMEmbedder
 
-OUT = Path(__file__).resolve().parent / "out"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.recluster_speed import OUT, has_umap, vectors
+
 THEME_SETS = ("labelled_banking77", "labelled_clinc150", "labelled_stackoverflow20")
+TITLE_SETS = {"volume_github_issue_titles": "text", "volume_reddit_posts_2013": "title"}
+"""Column of the titles, whose label is where they were written."""
+_DRAWN_TITLES, _ALL_TITLES = 20_000, 100_000
 _PEER = """
 import sys
 import numpy as np
@@ -161,16 +168,28 @@ def show_duplicates(
     return judged
 
 
+def read_intents(data_dir: Path, name: str) -> tuple[pl.DataFrame, np.ndarray]:
+    """A set of intents, columns row, text, label; and the vectors of its rows."""
+    frame = pl.read_parquet(data_dir / name / "data.parquet").select("text", pl.col("label").cast(pl.String))
+    return frame.with_row_index("row"), embed_cached(f"{name}_all")(frame["text"].to_list())
+
+
+def read_titles_of(data_dir: Path, name: str) -> tuple[pl.DataFrame, np.ndarray]:
+    """Drawn titles of one set, columns row, text, label; and the vectors of the rows of both sets."""
+    labels = pl.read_parquet(data_dir / name / "data.parquet").select(text=TITLE_SETS[name], label="label")
+    labels = labels.unique("text", keep="first", maintain_order=True)
+    path = vectors(_ALL_TITLES, "minilm")
+    texts = pl.read_parquet(path.with_suffix(".parquet")).with_row_index("row")
+    return texts.join(labels, on="text", maintain_order="left").sample(_DRAWN_TITLES, seed=0), np.load(path)
+
+
 def show_themes(data_dir: Path, peer_python: str | None, most_rows: int | None) -> None:
     """Table of the intent sets, by the shipped scorer: themes, and how much of what is no intent is left alone."""
-    for name in THEME_SETS:
-        frame = pl.read_parquet(data_dir / name / "data.parquet")
-        vectors = embed_cached(f"{name}_all")(frame["text"].to_list())
-        frame = frame.with_row_index("row")
-        if most_rows is not None and frame.height > most_rows:
-            frame = frame.sample(most_rows, seed=0)
+    for name in (*THEME_SETS, *TITLE_SETS):
+        frame, vectors_of_set = read_titles_of(data_dir, name) if name in TITLE_SETS else read_intents(data_dir, name)
+        frame = frame.sample(min(most_rows or frame.height, frame.height), seed=0, shuffle=True)
         print(f"{name}, {frame.height:,} rows")
-        texts, label, matrix = frame["text"].to_list(), frame["label"].cast(pl.String), vectors[frame["row"].to_numpy()]
+        texts, label, matrix = frame["text"].to_list(), frame["label"], vectors_of_set[frame["row"].to_numpy()]
         alone = (label == "oos").to_numpy()
         truth = np.where(alone, -1, label.rank("dense").cast(pl.Int64).to_numpy())
         found = group_items(matrix, np.arange(len(matrix)), titles=[""] * len(texts), bodies=texts, min_similarity=0.5)
@@ -220,16 +239,20 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, help="write the calibration plot here")
     parser.add_argument("--themes", action=argparse.BooleanOptionalAction, default=True)
     asked = parser.parse_args()
+    peer_python = asked.peer_python
+    if peer_python is not None and not has_umap(peer_python):
+        print(f"UMAP + HDBSCAN and EVoC are left out: {peer_python} has no umap.")
+        peer_python = None
     sets, pairs = {}, {}
     for name in train_scorer.DUPLICATE_SETS:
         whole = sets[name] = train_scorer.read_set(asked.data_dir / name, embed_cached(name))
         titles = train_scorer.without_bodies(whole, embed_cached(f"{name}_titles"))
         pairs[name] = train_scorer.training_pairs(whole) + train_scorer.training_pairs(titles)
-    judged = show_duplicates(sets, pairs, ablate=asked.ablate, peer_python=asked.peer_python)
+    judged = show_duplicates(sets, pairs, ablate=asked.ablate, peer_python=peer_python)
     if asked.plot:
         plot(judged, asked.plot)
     if asked.themes:
-        show_themes(asked.data_dir, asked.peer_python, asked.most_rows)
+        show_themes(asked.data_dir, peer_python, asked.most_rows)
 
 
 if __name__ == "__main__":
