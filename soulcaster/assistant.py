@@ -19,10 +19,12 @@ from pydantic import BaseModel, Field
 
 from soulcaster import __version__, fix, listings
 from soulcaster.actors import Actor, Role
+from soulcaster.configured import ConfiguredSource
 from soulcaster.errors import SoulcasterError
-from soulcaster.fix_models import Job
+from soulcaster.fix_models import Job, Repository
+from soulcaster.fix_start import Plan, find_plan
 from soulcaster.job_view import view_job
-from soulcaster.listings import ClusterDetail, ClusterRow, ItemRow, Page, RunSummary, Stats
+from soulcaster.listings import ClusterDetail, ClusterRow, ItemRow, Page, RunSummary, Stats, ThemeRow
 from soulcaster.models import ClusterStatus
 from soulcaster.settings import Settings
 from soulcaster.similar import SimilarCluster, find_similar
@@ -68,6 +70,14 @@ class JobTold(BaseModel):
     log_tail: str
 
 
+class Configuration(BaseModel):
+    """What a project is set up with."""
+
+    sources: list[ConfiguredSource]
+    repositories: list[Repository]
+    settings: dict[str, str | bool] = Field(description="By variable; of a secret only whether it is set.")
+
+
 def serve(settings: Settings, project_id: str, role: Role) -> None:
     """Answer an assistant on standard input and output until it hangs up."""
     make_server(settings, project_id, role).run("stdio")
@@ -81,6 +91,7 @@ def make_server(settings: Settings, project_id: str, role: Role) -> MCPServer:
     )
     _add_lists(server, settings, project_id)
     _add_details(server, settings, project_id)
+    _add_configuration(server, settings, project_id)
     if role in ("fixer", "admin"):
         _add_fix(server, settings, actor)
     return server
@@ -119,6 +130,12 @@ def _add_lists(server: MCPServer, settings: Settings, project_id: str) -> None:
 
     @server.tool(annotations=_READS)
     @_telling()
+    def list_themes(cursor: Cursor = None, limit: Rows = 20) -> Told[Page[ThemeRow]]:
+        """Themes on show, largest first: clusters that are about the same thing."""
+        return Told(data=listings.list_themes(settings, project_id, cursor=cursor, limit=limit))
+
+    @server.tool(annotations=_READS)
+    @_telling()
     def list_runs(cursor: Cursor = None, limit: Rows = 20) -> Told[Page[RunSummary]]:
         """Groupings, newest first: which is on show, which waits for a person and why."""
         return Told(data=listings.list_runs(settings, project_id, cursor=cursor, limit=limit))
@@ -139,6 +156,12 @@ def _add_details(server: MCPServer, settings: Settings, project_id: str) -> None
 
     @server.tool(annotations=_READS)
     @_telling()
+    def get_plan(cluster_id: ClusterId) -> Told[Plan]:
+        """What a fix of the cluster would be told to do; the person may change it on the cluster's page."""
+        return Told(data=find_plan(settings, project_id, _cluster(settings, project_id, cluster_id).cluster_id))
+
+    @server.tool(annotations=_READS)
+    @_telling()
     def get_job(job_id: Annotated[str, Field(pattern=r"^[0-9a-f]{4,16}$")]) -> Told[JobTold]:
         """One attempt to fix a cluster, with its patch and the end of its newest log."""
         view = view_job(settings, project_id, job_id)
@@ -150,6 +173,18 @@ def _add_details(server: MCPServer, settings: Settings, project_id: str) -> None
     def get_stats() -> Stats:
         """Counts: items by source, clusters and jobs by status, what waits."""
         return listings.count_all(settings, project_id)
+
+
+def _add_configuration(server: MCPServer, settings: Settings, project_id: str) -> None:
+    @server.tool(annotations=_READS)
+    @_telling()
+    def get_configuration() -> Configuration:
+        """Sources, repositories and settings; names of variables with secrets, never secrets."""
+        return Configuration(
+            sources=listings.list_sources(settings, project_id),
+            repositories=listings.list_repositories(settings, project_id),
+            settings=listings.list_settings(settings),
+        )
 
 
 def _add_fix(server: MCPServer, settings: Settings, actor: Actor) -> None:
@@ -167,7 +202,7 @@ def _add_fix(server: MCPServer, settings: Settings, actor: Actor) -> None:
         title = " ".join((cluster.title or "untitled").split())[:120]
         return Elicit(
             f"Start a fix of cluster {cluster_id} ({cluster.n_items} items, titled by feedback: {title!r}) in "
-            f"{repository or 'the repository that the routes say'}? An agent writes a patch; "
+            f"{repr(repository) if repository else 'the repository that the routes say'}? An agent writes a patch; "
             + (
                 "it is a trial that stops before publishing." if dry_run else "what holds becomes a draft pull request."
             ),

@@ -66,11 +66,23 @@ def test_an_assistant_reads_everything_as_data_with_a_warning(filled: Settings):
             assert "shown" == _told(await client.call_tool("list_runs", {}))["data"]["rows"][0]["state"]
             assert [] == _told(await client.call_tool("list_jobs", {}))["data"]["rows"]
             assert 30 == _told(await client.call_tool("get_stats", {}))["n_items"]
+            themes = _told(await client.call_tool("list_themes", {}))["data"]["rows"]
+            assert 30 >= sum(theme["n_items"] for theme in themes) > 0
+            plan = _told(await client.call_tool("get_plan", {"cluster_id": cluster_id}))["data"]
+            assert {"cluster_id": cluster_id, "text": "", "job_id": None} == plan
+            configured = _told(await client.call_tool("get_configuration", {}))
+            assert ([], [], False) == (
+                configured["sources"],
+                configured["repositories"],
+                configured["settings"]["SOULCASTER_GEMINI_API_KEY"],
+            )
             for name, arguments, why in (
                 ("search_clusters", {"text": "the export is broken"}, "found no vectors of the model"),
                 ("get_cluster", {"cluster_id": "0" * 36}, "has no cluster"),
                 ("get_job", {"job_id": "0000"}, "Looking for job"),
                 ("list_clusters", {"cursor": "x"}, "The cursor was refused"),
+                ("list_clusters", {"status": "traiged"}, "'triaged', 'ignored'"),
+                ("get_plan", {"cluster_id": "0" * 36}, "has no cluster"),
                 ("get_cluster", {}, "cluster_id"),
                 ("start_fix", {"cluster_id": cluster_id}, "start_fix"),
             ):
@@ -79,7 +91,7 @@ def test_an_assistant_reads_everything_as_data_with_a_warning(filled: Settings):
                 assert why in str(refused.content), name
             assert names == {
                 "search_clusters", "list_clusters", "list_items", "list_runs", "list_jobs", "get_cluster", "get_job",
-                "get_stats",
+                "get_stats", "list_themes", "get_plan", "get_configuration",
             }  # fmt: skip
 
     anyio.run(talk)
