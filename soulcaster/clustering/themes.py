@@ -43,7 +43,7 @@ def group_themes(
     """Theme of every text, int64 (n,), -1 for none. A cluster is never split; every theme has a cluster.
 
     Args:
-        matrix: float32 (n, d), L2-normalised; equal bits decide which texts are sampled, never the order of rows.
+        matrix: float32 (n, d), L2-normalised; a vector itself, never its row, decides whether its text is sampled.
         near: int64 (n, k), nearest other texts, nearest first.
         similarities: float32 (n, k or more), their cosines, the same whichever side they are measured from: the last of
             six decimals is the coin by which half of all pairs are held out.
