@@ -88,10 +88,7 @@ def group_items(
     why = np.where((why == NEAR_TEXT) & is_held[units], 1 + len(keys), why)
     labels = _place(number_by_first_row(unit_labels[units]), present, len(text_of_item))
     text_labels = _place(labels[present], text, len(matrix))
-    theme_of_text, closeness = both(
-        lambda: group_themes(matrix, around.near, around.cosine, text_labels, is_remote),
-        lambda: similarity_to_centroid(matrix, text_labels, centroids(matrix, text_labels)),
-    )
+    theme_of_text, closeness = _look_at_texts(matrix, around, text_labels, is_remote)
     themes, theme_of_item = themes_of_clusters(labels, _place(theme_of_text[text], present, len(text_of_item)))
     return Grouping(
         labels=labels,
@@ -101,6 +98,19 @@ def group_items(
         similarities=_spread(closeness[text], present, labels, -1.0),
         reasons=_spread(why, present, labels, NOISE),
         is_exemplar=_first_items(text_of_item, pick_exemplars(text_labels, closeness)),
+    )
+
+
+def _look_at_texts(
+    matrix: npt.NDArray[np.float32],
+    around: Neighborhood,
+    labels: npt.NDArray[np.int64],
+    is_remote: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Theme of every text, and its cosine to the middle of its cluster."""
+    return both(
+        lambda: group_themes(matrix, around.near, around.cosine, labels, is_remote),
+        lambda: similarity_to_centroid(matrix, labels, centroids(matrix, labels)),
     )
 
 
