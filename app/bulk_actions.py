@@ -23,7 +23,7 @@ def show(picked: pl.DataFrame) -> None:
     """Buttons for the ticked rows of the list (columns cluster_id, title, status, owner)."""
     _show_undo()
     if picked.is_empty():
-        st.caption("Tick the clusters you mean.")
+        st.caption("Tick the clusters you mean; with the keyboard: arrows go from row to row, Shift and Space tick.")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(f"{count(picked.height, 'cluster')} ticked", width="content")
@@ -31,6 +31,9 @@ def show(picked: pl.DataFrame) -> None:
             _status(picked)
         if people.button("decide", "Owner", icon="🙋", key="bulk-owner"):
             _owner(picked)
+        if picked.height == 1:  # in the list that opens at a click, the first arrow key would
+            opened = {"id": picked["cluster_id"][0]}
+            st.page_link("screens/cluster.py", label="Open it", icon="🗂️", query_params=opened, width="content")
         can_merge = _FEWEST <= picked.height <= _MOST_MERGED
         hint = f"Two to {_MOST_MERGED} clusters become one."
         if people.button("edit", "Merge", icon="🧲", key="bulk-merge", disabled=not can_merge, help=hint):

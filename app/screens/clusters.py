@@ -47,7 +47,11 @@ def page() -> None:
             return
         with line:
             st.caption(f"{count(n_found, 'cluster')} · click a row to open it", width="stretch")
-            is_choosing = st.toggle("Choose several", key="choosing", help="To decide about several at once.")
+            is_choosing = st.toggle(
+                "Choose several",
+                key="choosing",
+                help="To decide about several at once, or to open one with the keyboard.",
+            )
             saved_views.show()
             _export(wanted, sort)
         if is_choosing:

@@ -106,3 +106,32 @@ def test_a_view_is_saved_offered_and_brings_its_filters_back(page, url, settings
     page.get_by_role("button", name="Logins on Reddit").click()
     page.wait_for_url(re.compile(r"q=login"))
     expect(page.get_by_role("searchbox", name="Search")).to_have_value("login")
+
+
+def test_the_third_cluster_is_opened_with_the_keyboard_alone(page, url, settings):
+    """Tab to the switch and the table, arrows and Shift+Space to tick, Tab to the link: no mouse."""
+    page.goto(f"{url}/clusters")
+    settle(page)
+    press_until(page, "Tab", "document.activeElement.getAttribute('aria-label') === 'Choose several'")
+    page.keyboard.press("Space")
+    page.get_by_text("Tick the clusters you mean").wait_for()
+    settle(page)
+    press_until(page, "Tab", "document.activeElement.tagName === 'CANVAS'")
+    for key in ("ArrowDown", "ArrowDown", "Shift+Space"):
+        page.keyboard.press(key)
+    page.get_by_text("1 cluster ticked").wait_for()
+    settle(page)
+    press_until(page, "Shift+Tab", "document.activeElement.innerText.includes('Open it')")
+    page.keyboard.press("Enter")
+    page.get_by_text("Typical feedback").wait_for()
+
+    assert page.url.endswith(f"/cluster?id={list(statuses(settings))[2]}")
+
+
+def press_until(page: Page, key: str, condition: str) -> None:
+    """Press the key until the condition holds in the page."""
+    for _ in range(60):
+        page.keyboard.press(key)
+        if page.evaluate(condition):
+            return
+    raise AssertionError(f"{key} never led to {condition}")
