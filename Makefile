@@ -30,9 +30,10 @@ check: install
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+# Three at a time on two cores: a third of a test's time is waiting for processes, pages and other people's clocks.
 test:
 	@$(MAKE) --no-print-directory --jobs=3 check tools checks
-	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 tools:
 	@infra/install-tools.sh
