@@ -10,14 +10,14 @@ import streamlit as st
 
 from app.words import (
     BURST_LABEL,
-    EXACT_TIME_HINT,
     ROW_PIXELS,
     SOURCE_LABELS,
     STATUS_LABELS,
     WEB_ADDRESS,
-    reader_zone,
     short_number,
     table_height,
+    tell_exactly,
+    time_columns,
     title_of,
 )
 from soulcaster.db.cluster_facts import TREND_WEEKS
@@ -67,10 +67,8 @@ def _columns_of(frame: pl.DataFrame) -> list[str]:
 
 
 def _full(frame: pl.DataFrame) -> pl.DataFrame:
-    return _titled(frame).with_columns(
+    return tell_exactly(_titled(frame), "last_seen_at").with_columns(
         pl.col("n_by_source").map_elements(_sources, return_dtype=pl.String).alias("sources"),
-        pl.col("last_seen_at").dt.convert_time_zone(reader_zone()),
-        pl.col("last_seen_at").dt.convert_time_zone(reader_zone()).alias("last_seen_exactly"),
         pl.col("points").map_elements(_parts, return_dtype=pl.String).alias("parts"),
         _status().alias("status"),
         pl.col("matched_by").replace_strict(_MATCHES, default=""),
@@ -227,8 +225,7 @@ def _config() -> dict[str, Any]:
             y_min=0,
             help=f"Items a week over the last {TREND_WEEKS} weeks, up to the newest item of the project.",
         ),
-        "last_seen_at": config.DatetimeColumn("Last seen", format="distance", width=115, help=EXACT_TIME_HINT),
-        "last_seen_exactly": config.DatetimeColumn("Last seen, exactly", format="D MMM YYYY, HH:mm"),
+        **time_columns("last_seen_at", "Last seen", 115),
         "status": config.TextColumn("Status", width=100),
         "owner": config.TextColumn("Owner", width=90),
         "kind": config.TextColumn("Kind", width=80, help="As a model or a person says."),

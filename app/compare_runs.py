@@ -6,7 +6,7 @@ import polars as pl
 import streamlit as st
 
 from app import queries
-from app.words import ROW_PIXELS, SOURCE_LABELS, ago, count, number, table_height, title_of
+from app.words import ROW_PIXELS, SOURCE_LABELS, ago, count, exact, number, table_height, title_of
 from soulcaster.db.comparing import FEWEST_ITEMS, Comparison, compare_runs, list_moved
 from soulcaster.db.screens import RunRow
 
@@ -37,7 +37,9 @@ def show(found: list[RunRow]) -> None:
 
 def _name(run: RunRow) -> str:
     shown = " · on show" if run.is_shown else ""
-    return f"{ago(run.created_at)} · {count(run.n_clusters, 'cluster')} · {run.run_id[:8]}{shown}"
+    return (
+        f"{ago(run.created_at)}, {exact(run.created_at)} · {count(run.n_clusters, 'cluster')} · {run.run_id[:8]}{shown}"
+    )
 
 
 def _items(both: Comparison) -> None:

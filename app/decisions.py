@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app import queries
-from app.words import ago, count, plain, title_of, told
+from app.words import ago, count, exact, plain, title_of, told
 from soulcaster.db import runs
 from soulcaster.db.cluster_screens import ClusterFilters
 from soulcaster.db.jobs import list_jobs
@@ -24,10 +24,10 @@ def show() -> None:
             part()
 
 
-def say(sentence: str, page: str, label: str, **parameters: str) -> None:
-    """A bordered line of Markdown with a link at its end."""
+def say(sentence: str, page: str, label: str, *, hint: str | None = None, **parameters: str) -> None:
+    """A bordered line of Markdown, with more on hover, and a link at its end."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(sentence, width="stretch")
+        st.markdown(sentence, width="stretch", help=hint)
         st.page_link(f"screens/{page}.py", label=label, query_params=parameters)
 
 
@@ -36,7 +36,8 @@ def _proposals() -> None:
     if waiting:
         newest = waiting[0]
         share = f", {newest.churn.share:.0%} of the grouped items would move" if newest.churn else ""
-        say(f"🧩 A new grouping waits to be shown: **{ago(newest.created_at)}**{share}.", "history", "Look and decide")
+        words = f"🧩 A new grouping waits to be shown: **{ago(newest.created_at)}**{share}."
+        say(words, "history", "Look and decide", hint=exact(newest.created_at))
 
 
 def _approvals() -> None:

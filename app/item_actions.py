@@ -94,7 +94,8 @@ def show_near(cluster_id: str, frame: pl.DataFrame, run_id: str | None) -> None:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 source = SOURCE_LABELS.get(row["source"], plain(row["source"]))
                 likeness = f"{source} · {ago(row['happened_at'])} · likeness {row['similarity']:.2f}"
-                st.markdown(f"{plain(row['snippet'])}  \n:gray[{likeness}]", width="stretch")
+                said = f"{plain(row['snippet'])}  \n:gray[{likeness}]"
+                st.markdown(said, width="stretch", help=exact(row["happened_at"]))
                 if people.button("edit", "Adopt", icon="🧲", key=f"adopt-{row['item_id']}"):
                     do = functools.partial(
                         edit.move, load_settings(), queries.project(), row["item_id"], cluster_id,

@@ -9,7 +9,6 @@ import polars as pl
 import streamlit as st
 
 from app.words import (
-    EXACT_TIME_HINT,
     ROW_PIXELS,
     SOURCE_COLORS,
     SOURCE_LABELS,
@@ -20,8 +19,9 @@ from app.words import (
     is_web_link,
     marked,
     plain,
-    reader_zone,
     table_height,
+    tell_exactly,
+    time_columns,
     web_links,
 )
 
@@ -95,9 +95,7 @@ def choose_items(frame: pl.DataFrame, columns: list[str], *, key: str) -> list[s
 def _draw(
     frame: pl.DataFrame, columns: list[str], key: str, mode: Literal["single-cell", "multi-row"], hint: str
 ) -> Any:  # noqa: ANN401  Streamlit's selection state
-    table = web_links(frame).with_columns(
-        pl.col("happened_at").dt.convert_time_zone(reader_zone()),
-        pl.col("happened_at").dt.convert_time_zone(reader_zone()).alias("happened_exactly"),
+    table = tell_exactly(web_links(frame), "happened_at").with_columns(
         pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source")),
         pl.col("state").replace_strict(STATE_LABELS, default=pl.col("state")),
     )
@@ -123,8 +121,7 @@ def _columns() -> dict[str, Any]:
         "snippet": config.TextColumn("Feedback", width=320),
         "author": config.TextColumn("Author", width=90),
         "channel": config.TextColumn("Where", width=100),
-        "happened_at": config.DatetimeColumn("When", format="distance", width=105, help=EXACT_TIME_HINT),
-        "happened_exactly": config.DatetimeColumn("When, exactly", format="D MMM YYYY, HH:mm"),
+        **time_columns("happened_at", "When", 105),
         "cluster_title": config.TextColumn("Cluster", width=165),
         "reason": config.TextColumn("Why here", width=130),
         "similarity": config.ProgressColumn(

@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 
 from app import acting, people, queries
-from app.words import plain, told
+from app.words import plain, tell_exactly, time_columns, told
 from soulcaster import access
 from soulcaster.actors import ROLES, is_allowed
 from soulcaster.db.access import Token, list_people, list_tokens
@@ -48,11 +48,16 @@ def _people(*, may: bool) -> None:
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "person": pl.String,
         "role": pl.String,
-        "since": pl.Datetime("us", "UTC"),
+        "since_at": pl.Datetime("us", "UTC"),
         "given by": pl.String,
     }
     if rows:
-        _table(pl.DataFrame(rows, schema=schema, orient="row"), "since", key="people")
+        _table(
+            pl.DataFrame(rows, schema=schema, orient="row"),
+            "since_at",
+            key="people",
+            alt="People with a role, one a row",
+        )
     else:
         st.caption("Nobody has a role yet.")
     if not may:
@@ -84,10 +89,10 @@ def _tokens() -> None:
     rows = [(f"sc_{each.token_id}_…", each.name, each.role, _state(each), each.used_at) for each in found]
     schema: dict[str, pl.DataType | type[pl.DataType]] = {
         "token": pl.String, "for": pl.String, "role": pl.String, "state": pl.String,
-        "used": pl.Datetime("us", "UTC"),
+        "used_at": pl.Datetime("us", "UTC"),
     }  # fmt: skip
     if rows:
-        _table(pl.DataFrame(rows, schema=schema, orient="row"), "used", key="tokens")
+        _table(pl.DataFrame(rows, schema=schema, orient="row"), "used_at", key="tokens", alt="Tokens, one a row")
     if text := st.session_state.get("new-token"):
         st.success("This is shown once; nobody can look it up again.", icon="🔑")
         st.code(text, language=None)
@@ -106,9 +111,16 @@ def _tokens() -> None:
                 _end({each.token_id: f"{each.name} (sc_{each.token_id}_…)" for each in valid})
 
 
-def _table(frame: pl.DataFrame, time: str, *, key: str) -> None:
-    exactly = st.column_config.DatetimeColumn(f"{time} (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC")
-    st.dataframe(frame, hide_index=True, key=key, column_config={time: exactly}, placeholder="never")
+def _table(frame: pl.DataFrame, time: str, *, key: str, alt: str) -> None:
+    st.dataframe(
+        tell_exactly(frame, time),
+        hide_index=True,
+        key=key,
+        column_order=frame.columns,
+        column_config=time_columns(time, time.removesuffix("_at"), 130),
+        placeholder="never",
+        alt=alt,
+    )
 
 
 def _make(name: str, role: str, days: int) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
@@ -138,6 +139,21 @@ def exact(at: datetime | None) -> str:
     return f"{at.astimezone(ZoneInfo(zone)):%-d %b %Y, %H:%M} ({zone})"
 
 
+def tell_exactly(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """The frame with that time (name ends on `_at`) on the reader's clock, and again as `<name>_exactly`."""
+    at = pl.col(column).dt.convert_time_zone(reader_zone())
+    return frame.with_columns(at, at.alias(f"{column.removesuffix('_at')}_exactly"))
+
+
+def time_columns(column: str, label: str, width: int) -> dict[str, Any]:
+    """How a table shows both columns of `tell_exactly`: how long ago, and the exact one, which people switch on."""
+    config = st.column_config
+    return {
+        column: config.DatetimeColumn(label, format="distance", width=width, help=EXACT_TIME_HINT),
+        f"{column.removesuffix('_at')}_exactly": config.DatetimeColumn(f"{label}, exactly", format="D MMM YYYY, HH:mm"),
+    }
+
+
 def reader_zone() -> str:
     """Name of the time zone of the reader's browser, 'UTC' when it is unknown."""
     name = st.context.timezone or "UTC"
@@ -176,9 +192,11 @@ def table_height(n_rows: int, *, most: int = 25) -> int:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Run a part of a page; our own errors become their sentence, and the rest of the page goes on."""
+def told(*, title: str = "") -> Iterator[None]:
+    """Run a part of a page; our own errors become their sentence, under `title` if given, and the rest goes on."""
     try:
         yield
     except SoulcasterError as error:
+        if title:
+            st.title(title, anchor=False)
         st.warning(plain(str(error)), icon="⚠️")

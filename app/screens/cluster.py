@@ -24,7 +24,7 @@ def page() -> None:
     """Draw the page for the cluster that `?id=` names."""
     st.page_link("screens/clusters.py", label="All clusters", icon="⬅️", query_params=cluster_table.kept_parameters())
     cluster_id = st.query_params.get("id", "")
-    with told():
+    with told(title="Cluster"):
         view = queries.ask(load_view, queries.project(), cluster_id)
         if view is None:
             st.title("No such cluster", anchor=False)

@@ -19,8 +19,9 @@ from app.words import (
     number,
     offered_sources,
     plain,
-    reader_zone,
     table_height,
+    tell_exactly,
+    time_columns,
     title_of,
     told,
 )
@@ -184,9 +185,8 @@ def _quarantine() -> None:
 
 def _show_quarantine(frame: pl.DataFrame, *, key: str) -> int | None:
     """Draw the rows; the place of the one that the reader picked."""
-    table = frame.with_columns(
-        pl.col("quarantined_at").dt.convert_time_zone(reader_zone()),
-        pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source")),
+    table = tell_exactly(frame, "quarantined_at").with_columns(
+        pl.col("source").replace_strict(SOURCE_LABELS, default=pl.col("source"))
     )
     config = st.column_config
     picked = st.dataframe(
@@ -202,7 +202,7 @@ def _show_quarantine(frame: pl.DataFrame, *, key: str) -> int | None:
             "detail": config.TextColumn("What we saw", width="large"),
             "location": config.TextColumn("Where", width=180),
             "external_id": config.TextColumn("Id at the source", width=130),
-            "quarantined_at": config.DatetimeColumn("When", format="distance", width=120),
+            **time_columns("quarantined_at", "When", 120),
         },
         placeholder="",
         on_select="rerun",

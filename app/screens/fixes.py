@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from app import acting, drill_card, job_card, launch, people, queries
-from app.words import ROW_PIXELS, count, number, plain, reader_zone, table_height, title_of, told
+from app.words import ROW_PIXELS, count, number, plain, table_height, tell_exactly, time_columns, title_of, told
 from soulcaster.actors import Action
 from soulcaster.db.jobs import list_jobs
 from soulcaster.db.repositories import list_repositories
@@ -52,9 +52,9 @@ def _all_jobs() -> None:
 
 
 def _reconcile() -> None:
-    """Bring open jobs on now; nothing while every job has ended."""
+    """Bring open jobs on now; nothing while every job has ended or waits for a person."""
     found = queries.ask(list_jobs, queries.project(), limit=_MOST_JOBS)
-    n_open = sum(job.status not in FINAL_STATUSES for job in found)
+    n_open = sum(job.status not in {*FINAL_STATUSES, "waiting"} for job in found)
     if not n_open:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
@@ -94,23 +94,24 @@ def _table(found: list[Job]) -> None:
             }
             for job in found
         ]
-    ).with_columns(pl.col("created_at").dt.convert_time_zone(reader_zone()))
+    )
     config = st.column_config
     picked = st.dataframe(
-        table,
+        tell_exactly(table, "created_at"),
         key="jobs",
         hide_index=True,
         row_height=ROW_PIXELS,
         height=table_height(table.height),
+        column_order=table.columns,
         column_config={
             "state": config.TextColumn("State", width=120),
             "cluster": config.TextColumn("Cluster", width=200),
             "repository": config.TextColumn("Repository", width=110),
             "verdict": config.TextColumn("Proof", width=105),
-            "reason": config.TextColumn("Why", width=170),
+            "reason": config.TextColumn("Why", width=150),
             "cost": config.NumberColumn("Cost", format="$%.2f", width=60),
             "tokens": config.NumberColumn("Tokens", format="compact", width=68),
-            "created_at": config.DatetimeColumn("Begun", format="distance", width=105),
+            **time_columns("created_at", "Begun", 125),
             "actor": config.TextColumn("By", width=60),
             "url": config.LinkColumn("PR", display_text="open ↗", width=65, help="The pull request."),
         },

@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 
 from app import backfill_form, compare_runs, launch, people, proposal, queries, runs
-from app.words import ROW_PIXELS, ago, count, duration, exact, number, reader_zone, table_height, told
+from app.words import ROW_PIXELS, ago, count, duration, exact, number, table_height, tell_exactly, time_columns, told
 from soulcaster.db.screens import RunRow, list_runs
 
 _EVERY_SECONDS = 5.0
@@ -77,7 +77,7 @@ def _groupings() -> None:
     table = pl.DataFrame([_row(run) for run in found])
     config = st.column_config
     picked = st.dataframe(
-        table.with_columns(pl.col("created_at").dt.convert_time_zone(reader_zone())),
+        tell_exactly(table, "created_at"),
         key="groupings",
         hide_index=True,
         row_height=ROW_PIXELS,
@@ -85,7 +85,7 @@ def _groupings() -> None:
         column_order=["shown", "created_at", "n_clusters", "n_themes", "n_items", "noise", "took", "model_id", "by"],
         column_config={
             "shown": config.TextColumn("", width=95),
-            "created_at": config.DatetimeColumn("When", format="distance", width=130),
+            **time_columns("created_at", "When", 130),
             "n_clusters": config.NumberColumn("Clusters", format="localized", width=85),
             "n_themes": config.NumberColumn("Themes", format="localized", width=80),
             "n_items": config.NumberColumn("Items", format="localized", width=85),
@@ -155,16 +155,17 @@ def _prefect_runs(found: list[runs.FlowRun]) -> None:
     )
     config = st.column_config
     st.dataframe(
-        table.with_columns(pl.col("begun_at").dt.convert_time_zone(reader_zone())),
+        tell_exactly(table, "begun_at"),
         key="prefect-runs",
         hide_index=True,
         row_height=ROW_PIXELS,
         height=table_height(table.height, most=10),
+        column_order=table.columns,
         column_config={
             "state": config.TextColumn("State", width=150),
             "work": config.TextColumn("Work", width=130),
             "name": config.TextColumn("Run", width="medium"),
-            "begun_at": config.DatetimeColumn("Begun", format="distance", width=130),
+            **time_columns("begun_at", "Begun", 130),
             "took": config.TextColumn("Took", width=100),
             "url": config.LinkColumn("Log", display_text="open ↗", width=90),
         },

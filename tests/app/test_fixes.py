@@ -180,7 +180,17 @@ def test_a_cluster_without_a_repository_says_how_to_configure_one(open_page, hom
 
 
 def test_open_jobs_can_be_brought_on_at_once(open_page, home):
-    """The button says how many have not ended; without Prefect its press is a sentence, and the jobs still show."""
+    """The button says how many have not ended; without Prefect its press is a sentence, and the jobs still show.
+
+    A job that waits for a person is nothing that anybody else could bring on.
+    """
+    assert "Not ended yet" not in said(open_page(home, "fixes"))
+
+    def start(con) -> None:
+        waiting = jobs.get_job(con, PROJECT, "0001-waits")
+        jobs.update_job(con, waiting, actor="ann", now=AT, status="running", reason="")
+
+    write(Settings(_env_file=None, home=home).duckdb_path, start)
     at = open_page(home, "fixes")
     assert "Not ended yet: **1 job**" in said(at)
 
