@@ -30,8 +30,9 @@ def show() -> None:
         show_budget(settings)
     st.subheader("Kept how long", anchor=False)
     st.markdown(
-        f"Every grouping is kept for **{settings.keep_runs_days:g} days**, those once on show for ever; of those never "
-        f"shown the newest **{settings.keep_proposals}** stay. Feedback is kept until its source takes it back "
+        f"Every grouping is kept for **{settings.keep_runs_days:g} days** (`SOULCASTER_KEEP_RUNS_DAYS`), those once on "
+        f"show for ever; of those never shown the newest **{settings.keep_proposals}** stay "
+        "(`SOULCASTER_KEEP_PROPOSALS`). Feedback is kept until its source takes it back "
         "or `soulcaster erase` forgets a person. " + _days(days_kept(settings))
     )
     st.subheader("All settings", anchor=False, help="As the app reads them; the worker reads its own environment.")
@@ -39,8 +40,11 @@ def show() -> None:
 
 
 def _days(kept: dict[str, float]) -> str:
-    """Days by kind as one sentence."""
-    parts = (f"{_KINDS[kind]} {f'{days:g} days' if days else 'for ever'}" for kind, days in kept.items())
+    """Days by kind as one sentence, each with the variable that changes it."""
+    parts = (
+        f"{_KINDS[kind]} {f'{days:g} days' if days else 'for ever'} (`SOULCASTER_KEEP_{kind.upper()}_DAYS`)"
+        for kind, days in kept.items()
+    )
     return "Besides: " + ", ".join(parts) + "."
 
 

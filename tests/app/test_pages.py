@@ -83,11 +83,13 @@ def test_busy_store_is_a_sentence_and_the_rest_of_the_page_works(open_page, tmp_
     with Path(f"{store(tmp_path)}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         at = open_page(tmp_path, "history")
+        cluster = open_page(tmp_path, "cluster", id="any")
 
     assert not at.exception
     assert "busy" in said(at)
     assert "Prefect does not answer" in said(at)
     assert "Groupings" in said(at)
+    assert ["Cluster"] == [each.value for each in cluster.title]
 
 
 def test_prefect_away_is_a_sentence_and_the_groupings_still_show(open_page, drawn_home):
@@ -170,6 +172,21 @@ def test_cluster_filters_narrow_the_list(open_page, drawn_home):
     assert "No cluster passes" in said(at)
     at.button(key="clear").click().run()
     assert 40 == len(at.dataframe[0].value)
+
+
+def test_clusters_of_a_kind_are_filtered_once_kinds_are_known(open_page, tmp_path):
+    """The filter is not there before a model or a person said what a cluster is; then it leaves those of the kind."""
+    bug, wish, *_ = seed_drawn(store(tmp_path), n_items=60, n_clusters=5)
+    assert "kind" not in {each.key for each in open_page(tmp_path, "clusters").multiselect}
+
+    say = "UPDATE clusters SET kind = $1 WHERE cluster_id = $2::UUID"
+    for cluster, kind in ((bug, "bug"), (wish, "request")):
+        write(store(tmp_path), lambda con, given=(kind, cluster): con.execute(say, list(given)))
+    at = open_page(tmp_path, "clusters")
+    at.multiselect(key="kind").set_value(["request"]).run()
+
+    assert ["bug", "request"] == at.multiselect(key="kind").options
+    assert [wish] == at.dataframe[0].value["cluster_id"].to_list()
 
 
 def test_cluster_list_is_sorted_by_the_store(open_page, drawn_home):

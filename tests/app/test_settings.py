@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,12 +72,14 @@ def test_variables_are_shown_as_set_or_not_and_never_what_is_in_them(open_page, 
 
 
 def test_limits_say_what_is_kept_how_long(open_page, settings, monkeypatch):
-    """Every kind that retention knows, with the days of today's settings; 0 is for ever."""
+    """Every kind that retention knows, with the days of today's settings and their variable; 0 is for ever."""
     monkeypatch.setenv("SOULCASTER_KEEP_PAYLOADS_DAYS", "90")
     text = said(open_page(settings.home, "settings", part="Limits"))
 
-    assert "raw payloads 90 days" in text
-    assert "the activity log for ever" in text
+    assert "raw payloads 90 days (`SOULCASTER_KEEP_PAYLOADS_DAYS`)" in text
+    assert "the activity log for ever (`SOULCASTER_KEEP_ACTIVITY_DAYS`)" in text
+    named = set(re.findall(r"`SOULCASTER_(KEEP_\w+)`", text))
+    assert {name.upper() for name in Settings.model_fields if name.startswith("keep_")} == named
 
 
 def test_a_source_is_paused_by_name_of_the_person(open_page, settings):
