@@ -42,7 +42,7 @@ def read(path: Path, fn: Callable[[duckdb.DuckDBPyConnection], T], *, timeout_se
     if not path.exists():
         raise PermanentError(f"Opening the store {str(path)!r} found no file; run `soulcaster migrate` to make it.")
     deadline = time.monotonic() + timeout_seconds
-    with _locked(path, fcntl.LOCK_SH, deadline, timeout_seconds), _connection(path, deadline, read_only=True) as con:
+    with _locked(path, fcntl.LOCK_SH, deadline, timeout_seconds), _reading(path, deadline) as con:
         return fn(con)
 
 
@@ -55,7 +55,7 @@ def write(path: Path, fn: Callable[[duckdb.DuckDBPyConnection], T], *, timeout_s
             written.
     """
     deadline = time.monotonic() + timeout_seconds
-    with _locked(path, fcntl.LOCK_EX, deadline, timeout_seconds), _connection(path, deadline, read_only=False) as con:
+    with _locked(path, fcntl.LOCK_EX, deadline, timeout_seconds), _writing(path, deadline) as con:
         try:
             result = _transact(con, fn)
         except duckdb.Error as error:
@@ -138,12 +138,6 @@ def _is_full(path: Path) -> TransientError:
     return TransientError(
         f"Writing the store {str(path)!r} found no room on its disk and wrote nothing; free some and try again."
     )
-
-
-@contextmanager
-def _connection(path: Path, deadline: float, *, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
-    with _reading(path, deadline) if read_only else _writing(path, deadline) as con:
-        yield con
 
 
 @contextmanager
